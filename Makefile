@@ -1,0 +1,53 @@
+# Every target works on a fresh Debian machine with Go and make; what else a
+# target needs, it installs (scripts/install-deps, or into .bin/).
+
+SHELL := /bin/sh
+GO ?= go
+BIN := $(CURDIR)/.bin
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+TEST_TIMEOUT ?= 15m
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test check lint vet fmt-check tidy-check bench deps clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Run three coordinators in one process and kill the leader half-way
+	$(GO) run ./cmd/coordd demo
+
+build: ## Build bin/coordd
+	$(GO) build -o bin/coordd ./cmd/coordd
+
+test: deps ## Run every test against real ZooKeeper, with the race detector
+	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+
+check: fmt-check tidy-check vet lint test ## Run what a change has to pass: format, tidy, vet, lint, test
+
+lint: $(GOLANGCI_LINT) ## Run golangci-lint with .golangci.yml
+	$(GOLANGCI_LINT) run ./...
+
+vet: ## Run go vet
+	$(GO) vet ./...
+
+fmt-check: ## Fail if a file is not formatted by gofmt
+	@files=$$(gofmt -l .); \
+	if [ -n "$$files" ]; then echo "Not formatted; run gofmt -w on:"; echo "$$files"; exit 1; fi
+
+tidy-check: ## Fail if go.mod or go.sum is not tidy
+	@$(GO) mod tidy -diff || { echo "go.mod or go.sum is not tidy; run: go mod tidy"; exit 1; }
+
+bench: deps ## Run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem -timeout $(TEST_TIMEOUT) ./...
+
+deps: ## Install what the tests need: ZooKeeper with Java, and a C compiler
+	@scripts/install-deps
+
+clean: ## Remove what the Makefile built and installed
+	rm -rf bin .bin
+
+$(GOLANGCI_LINT):
+	@echo "Installing golangci-lint $(GOLANGCI_LINT_VERSION) into .bin (about a minute, once)"
+	GOFLAGS= GOBIN=$(BIN)/tmp $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
