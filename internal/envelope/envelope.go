@@ -1,0 +1,194 @@
+// Package envelope wraps every value that coordd stores: it says in which format
+// the value is, detects damage, compresses when that helps, and makes any two
+// values differ.
+//
+// A stored value is, in big-endian order:
+//
+//	offset  size  content
+//	0       3     magic "cdv"
+//	3       1     format version, 1
+//	4       1     codec: 0 raw, 1 deflate
+//	5       16    nonce, random
+//	21      4     size of the payload before compression
+//	25      4     size n of the payload as stored
+//	29      n     payload
+//	29+n    4     CRC-32C of everything before
+//
+// Magic, version and the trailing checksum keep their places in every version to
+// come: so a damaged version byte is told from a newer release's value, and one
+// flipped bit never looks like a cluster that is too new.
+//
+// The nonce is what lets a writer that lost a reply recognise its own value:
+// another writer's value differs, even when it says the same.
+package envelope
+
+import (
+	"bytes"
+	"compress/flate"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/coordd/coordd/txn"
+)
+
+const (
+	// MaxPayload limits a stored value, envelope included, in bytes. A packet over
+	// ZooKeeper's limit of 1 MiB closes the connection without an error code, and
+	// deposes the leader that sent it.
+	MaxPayload = 512 << 10
+	// MaxDecoded limits a payload before compression, in bytes, so that a small
+	// stored value cannot fill the memory of every later leader.
+	MaxDecoded = 16 << 20
+
+	magic      = "cdv"
+	version    = 1
+	headerSize = 29
+	prefixSize = len(magic) + 1
+	sumSize    = 4
+	nonceSize  = 16
+)
+
+const (
+	codecRaw     = 0
+	codecDeflate = 1
+)
+
+// What can be wrong with a value; compare with errors.Is.
+var (
+	// ErrTooLarge: the value exceeds MaxPayload or MaxDecoded.
+	ErrTooLarge = fmt.Errorf("value is %w", txn.ErrTooLarge)
+	// ErrNewerFormat: a newer coordd wrote the value. It is not damaged; whoever
+	// finds it must leave it alone.
+	ErrNewerFormat = errors.New("written in a newer format")
+	// ErrDamaged: the value is not what was stored. All errors below wrap it.
+	ErrDamaged = errors.New("value is damaged")
+	// ErrNoEnvelope: the value does not begin like one of coordd's.
+	ErrNoEnvelope = fmt.Errorf("%w: it is not a value of coordd", ErrDamaged)
+	// ErrTruncated: the value is shorter than it says.
+	ErrTruncated = fmt.Errorf("%w: it is truncated", ErrDamaged)
+	// ErrChecksum: the checksum does not match.
+	ErrChecksum = fmt.Errorf("%w: wrong checksum", ErrDamaged)
+	// ErrUnknownCodec: the payload is in an encoding that this format has not.
+	ErrUnknownCodec = fmt.Errorf("%w: unknown codec", ErrDamaged)
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Encode wraps payload with a fresh nonce. Its only error wraps ErrTooLarge and
+// says by how much the limit is exceeded.
+func Encode(payload []byte) ([]byte, error) {
+	var nonce [nonceSize]byte
+	rand.Read(nonce[:]) //nolint:errcheck // crypto/rand.Read never returns an error
+	return encode(payload, nonce)
+}
+
+func encode(payload []byte, nonce [nonceSize]byte) ([]byte, error) {
+	if len(payload) > MaxDecoded {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(payload), MaxDecoded)
+	}
+	codec, body := compress(payload)
+	size := headerSize + len(body) + sumSize
+	if size > MaxPayload {
+		return nil, fmt.Errorf("%w: %d bytes stored, the limit is %d", ErrTooLarge, size, MaxPayload)
+	}
+	out := make([]byte, 0, size)
+	out = append(out, magic...)
+	out = append(out, version, codec)
+	out = append(out, nonce[:]...)
+	out = binary.BigEndian.AppendUint32(out, uint32(len(payload))) //nolint:gosec // at most MaxDecoded
+	out = binary.BigEndian.AppendUint32(out, uint32(len(body)))    //nolint:gosec // at most MaxPayload
+	out = append(out, body...)
+	return binary.BigEndian.AppendUint32(out, crc32.Checksum(out, castagnoli)), nil
+}
+
+// compress returns the smaller of the payload and its deflated form. Deflating
+// into memory cannot fail; if it did, the payload would be stored raw.
+func compress(payload []byte) (codec byte, body []byte) {
+	var buf bytes.Buffer
+	w, err := flate.NewWriter(&buf, flate.DefaultCompression)
+	if err != nil {
+		return codecRaw, payload
+	}
+	if _, err := w.Write(payload); err != nil {
+		return codecRaw, payload
+	}
+	if err := w.Close(); err != nil || buf.Len() >= len(payload) {
+		return codecRaw, payload
+	}
+	return codecDeflate, buf.Bytes()
+}
+
+// Decode returns the payload that Encode wrapped. It never returns a payload
+// that differs from it. Errors: ErrNewerFormat, which names both versions, or one
+// that wraps ErrDamaged.
+func Decode(stored []byte) ([]byte, error) {
+	if len(stored) < prefixSize || string(stored[:len(magic)]) != magic {
+		return nil, fmt.Errorf("%w (%d bytes)", ErrNoEnvelope, len(stored))
+	}
+	if stored[len(magic)] != version {
+		return nil, otherVersion(stored)
+	}
+	if len(stored) < headerSize+sumSize {
+		return nil, fmt.Errorf("%w: %d bytes", ErrTruncated, len(stored))
+	}
+	decoded := int64(binary.BigEndian.Uint32(stored[21:]))
+	size := headerSize + int64(binary.BigEndian.Uint32(stored[25:])) + sumSize
+	if int64(len(stored)) < size {
+		return nil, fmt.Errorf("%w: %d of %d bytes", ErrTruncated, len(stored), size)
+	}
+	if int64(len(stored)) > size || !sumMatches(stored) {
+		return nil, fmt.Errorf("%w (%d bytes)", ErrChecksum, len(stored))
+	}
+	body := stored[headerSize : len(stored)-sumSize]
+	switch codec := stored[prefixSize]; codec {
+	case codecRaw:
+		if int64(len(body)) != decoded {
+			return nil, fmt.Errorf("%w: payload of %d bytes, expected %d", ErrDamaged, len(body), decoded)
+		}
+		return bytes.Clone(body), nil
+	case codecDeflate:
+		return inflate(body, decoded)
+	default:
+		return nil, fmt.Errorf("%w %d", ErrUnknownCodec, codec)
+	}
+}
+
+// otherVersion tells a newer release's value from one whose version byte was
+// damaged.
+func otherVersion(stored []byte) error {
+	if len(stored) < prefixSize+sumSize || !sumMatches(stored) {
+		return fmt.Errorf("%w (%d bytes)", ErrChecksum, len(stored))
+	}
+	return NewerFormat("envelope", int(stored[len(magic)]), version)
+}
+
+// NewerFormat returns the error for something written in format version got by
+// a newer release, while this one reads up to reads. It wraps ErrNewerFormat.
+func NewerFormat(what string, got, reads int) error {
+	return fmt.Errorf("%s: %w: version %d, this coordd reads up to version %d; upgrade this node", what, ErrNewerFormat, got, reads)
+}
+
+func sumMatches(stored []byte) bool {
+	at := len(stored) - sumSize
+	return binary.BigEndian.Uint32(stored[at:]) == crc32.Checksum(stored[:at], castagnoli)
+}
+
+// inflate decompresses body, which must give exactly size bytes. It allocates no
+// more than it finds, and never more than MaxDecoded.
+func inflate(body []byte, size int64) ([]byte, error) {
+	if size > MaxDecoded {
+		return nil, fmt.Errorf("%w: payload of %d bytes, the limit is %d", ErrDamaged, size, MaxDecoded)
+	}
+	payload, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(body)), size+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if int64(len(payload)) != size {
+		return nil, fmt.Errorf("%w: payload of %d bytes, expected %d", ErrDamaged, len(payload), size)
+	}
+	return payload, nil
+}
