@@ -1,0 +1,23 @@
+// Package jobstore keeps the graphs that a cluster has accepted, and what of
+// each has finished, so that every later leader finds them.
+//
+// A job is accepted by one transaction that creates its graph and its empty
+// progress; it is acknowledged only after that, so an acknowledged job is
+// recovered by every later leader until it has a result. Every read and write
+// carries the leader.Guard of the term that makes it: once the term has lost
+// leadership, each of them fails with leader.ErrFenced and leaves nothing.
+//
+// # What is stored
+//
+//	jobgraphs/<bb>/<id>   the graph and its submission, written once
+//	progress/<bb>/<id>    the finished subtasks and the attempts used, replaced
+//	                      as a whole
+//
+// Both are JSON in the envelope of coordd's values, at most 512 KiB once
+// compressed. A value that cannot be read never stands in the way of the others:
+// IDs does not look into values, and Get fails for that one job alone.
+//
+// A Store holds no state and starts no goroutine that outlives a call; any number
+// of calls may be under way at once. Two writes of the same job must not be: the
+// job's master is the only one to write its progress.
+package jobstore
