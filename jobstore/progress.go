@@ -92,7 +92,7 @@ func (f *finishedV1) UnmarshalJSON(data []byte) error {
 }
 
 func encodeProgress(p Progress) ([]byte, error) {
-	return envelope.Seal(newProgressRecord(p))
+	return seal(newProgressRecord(p))
 }
 
 func newProgressRecord(p Progress) progressRecord {

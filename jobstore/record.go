@@ -1,10 +1,13 @@
 package jobstore
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/coordd/coordd/internal/envelope"
 	"github.com/coordd/coordd/job"
+	"github.com/coordd/coordd/txn"
 )
 
 // jobFormat is the version of jobRecord. This release reads no other.
@@ -20,7 +23,7 @@ type jobRecord struct {
 }
 
 func encodeJob(j Job) ([]byte, error) {
-	return envelope.Seal(jobRecord{
+	return seal(jobRecord{
 		Version: jobFormat, ID: j.ID, SubmittedAt: j.SubmittedAt.UTC(), Digest: j.Digest, Graph: j.Graph,
 	})
 }
@@ -31,4 +34,14 @@ func decodeJob(data []byte) (Job, error) {
 		return Job{}, err
 	}
 	return Job{ID: r.ID, Graph: r.Graph, SubmittedAt: r.SubmittedAt, Digest: r.Digest}, nil
+}
+
+// seal makes the stored form of a record. A value that is too large is the same
+// to a caller as a transaction that is.
+func seal(record any) ([]byte, error) {
+	data, err := envelope.Seal(record)
+	if errors.Is(err, envelope.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w", txn.ErrTooLarge, err)
+	}
+	return data, err
 }

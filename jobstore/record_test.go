@@ -49,7 +49,7 @@ func golden(t *testing.T, name string) []byte {
 	return []byte(strings.TrimSuffix(string(data), "\n"))
 }
 
-func seal(t *testing.T, payload []byte) []byte {
+func wrap(t *testing.T, payload []byte) []byte {
 	t.Helper()
 	stored, err := envelope.Encode(payload)
 	if err != nil {
@@ -75,7 +75,7 @@ func TestAJobKeepsItsStoredForm(t *testing.T) {
 	if got, want := payload(t, stored, err), string(golden(t, "job.v1.json")); got != want {
 		t.Errorf("stored form changed:\n got %s\nwant %s", got, want)
 	}
-	back, err := decodeJob(seal(t, golden(t, "job.v1.json")))
+	back, err := decodeJob(wrap(t, golden(t, "job.v1.json")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestProgressKeepsItsStoredForm(t *testing.T) {
 		if got, want := payload(t, stored, err), string(golden(t, name)); got != want {
 			t.Errorf("stored form changed:\n got %s\nwant %s", got, want)
 		}
-		back, err := decodeProgress(seal(t, golden(t, name)))
+		back, err := decodeProgress(wrap(t, golden(t, name)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestProgressKeepsItsStoredForm(t *testing.T) {
 }
 
 func TestARecordOfANewerReleaseIsNotDamaged(t *testing.T) {
-	newer := seal(t, []byte(`{"v":2,"graph":["another","shape"],"tasks":7}`))
+	newer := wrap(t, []byte(`{"v":2,"graph":["another","shape"],"tasks":7}`))
 	_, jobErr := decodeJob(newer)
 	_, progressErr := decodeProgress(newer)
 	for _, err := range []error{jobErr, progressErr} {

@@ -31,8 +31,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-
-	"github.com/coordd/coordd/txn"
 )
 
 const (
@@ -60,7 +58,7 @@ const (
 // What can be wrong with a value; compare with errors.Is.
 var (
 	// ErrTooLarge: the value exceeds MaxPayload or MaxDecoded.
-	ErrTooLarge = fmt.Errorf("value is %w", txn.ErrTooLarge)
+	ErrTooLarge = errors.New("value exceeds the limit")
 	// ErrNewerFormat: a newer coordd wrote the value. It is not damaged; whoever
 	// finds it must leave it alone.
 	ErrNewerFormat = errors.New("written in a newer format")
@@ -88,12 +86,12 @@ func Encode(payload []byte) ([]byte, error) {
 
 func encode(payload []byte, nonce [nonceSize]byte) ([]byte, error) {
 	if len(payload) > MaxDecoded {
-		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(payload), MaxDecoded)
+		return nil, fmt.Errorf("%w: %d bytes of at most %d", ErrTooLarge, len(payload), MaxDecoded)
 	}
 	codec, body := compress(payload)
 	size := headerSize + len(body) + sumSize
 	if size > MaxPayload {
-		return nil, fmt.Errorf("%w: %d bytes stored, the limit is %d", ErrTooLarge, size, MaxPayload)
+		return nil, fmt.Errorf("%w: %d bytes compressed, of at most %d", ErrTooLarge, size, MaxPayload)
 	}
 	out := make([]byte, 0, size)
 	out = append(out, magic...)
