@@ -1,0 +1,196 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/coordd/coordd/cluster/gateway"
+	"github.com/coordd/coordd/ha"
+	"github.com/coordd/coordd/job"
+	"github.com/coordd/coordd/leader"
+	"github.com/coordd/coordd/retrieval"
+)
+
+// Node tells what this node itself leads.
+type Node interface {
+	// Leading returns the term in which this node leads the component, with the
+	// phase that the component has come to, and false when it does not lead.
+	// changed is closed when the answer changes. It does not block.
+	Leading(component string) (info leader.Info, leads bool, changed <-chan struct{})
+}
+
+// Follower follows the published leader of one component.
+type Follower interface {
+	// Latest returns what is known, and a channel that is closed when that
+	// changes. It does not block.
+	Latest() (o retrieval.Observation, changed <-chan struct{})
+}
+
+// Dispatchers gives access to the dispatcher of the term that this node holds.
+type Dispatchers interface {
+	// Dispatcher returns it, or gateway.ErrNotLeader. It does not block.
+	Dispatcher() (gateway.Dispatcher, error)
+}
+
+// Backend reports the connection to the backend; ha.Services does.
+type Backend interface {
+	Health() ha.Health
+}
+
+// Config says what a Server serves.
+type Config struct {
+	// ID names this node. Required.
+	ID string
+	// Node, Backend and Dispatchers are what this node knows of itself. Required.
+	Node        Node
+	Backend     Backend
+	Dispatchers Dispatchers
+	// Followers holds a follower for each component that can be asked for.
+	// leader.Dispatcher is required: requests are forwarded to it.
+	Followers map[string]Follower
+	// Metrics is served under /metrics; nil serves an empty page.
+	Metrics prometheus.Gatherer
+	// Version answers /v1/version.
+	Version Version
+	// AllowedHosts lists the names and addresses, without port, that a Host
+	// header may hold besides loopback ones.
+	AllowedHosts []string
+	// AnyAddress also allows every IP address as Host. Set it when the listener
+	// is bound to all interfaces. (DNS rebinding needs a name.)
+	AnyAddress bool
+	// MaxBody limits request bodies in bytes; zero means DefaultMaxBody.
+	MaxBody int64
+	// Timeout bounds a forwarded request and each call of a dispatcher; zero
+	// means DefaultTimeout.
+	Timeout time.Duration
+	// Logger is nil for silence.
+	Logger hclog.Logger
+}
+
+// The defaults of Config.
+const (
+	DefaultMaxBody = job.MaxFileSize
+	DefaultTimeout = 30 * time.Second
+)
+
+// Limits of the server that nobody needs to set.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+	shutdownGrace     = 2 * time.Second
+	// writeTimeout leaves room for the longest wait and for a forwarded request.
+	writeTimeout = maxWait + 2*DefaultTimeout
+)
+
+// Server answers HTTP for one node. All methods may be called concurrently.
+type Server struct {
+	cfg     Config
+	log     hclog.Logger
+	hosts   map[string]bool
+	forward *forwarder
+	handler http.Handler
+}
+
+// New returns a server that does nothing yet. Its error names the missing field.
+func New(cfg Config) (*Server, error) {
+	switch {
+	case cfg.ID == "":
+		return nil, errors.New("web: Config.ID is empty")
+	case cfg.Node == nil, cfg.Backend == nil, cfg.Dispatchers == nil:
+		return nil, errors.New("web: Config.Node, Backend and Dispatchers are required")
+	case cfg.Followers[leader.Dispatcher] == nil:
+		return nil, fmt.Errorf("web: Config.Followers has none for %q", leader.Dispatcher)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = hclog.NewNullLogger()
+	}
+	if cfg.MaxBody <= 0 {
+		cfg.MaxBody = DefaultMaxBody
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger.Named("web"), hosts: allowed(cfg.AllowedHosts)}
+	s.forward = newForwarder(cfg.ID, cfg.Timeout, s.log)
+	s.handler = s.protect(s.routes())
+	return s, nil
+}
+
+// Handler returns the whole HTTP side, protection included.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Run serves on the listener until ctx ends, gives requests a moment to end, and
+// returns nil when everything it started has ended. It closes the listener. Any
+// other error is the listener's. Run is called at most once.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	server := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      max(writeTimeout, maxWait+2*s.cfg.Timeout),
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+		BaseContext:       func(net.Listener) context.Context { return stopping },
+	}
+	defer s.forward.close()
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("web: serve on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	// Long polls end at once; what is being answered may end.
+	stop()
+	grace, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer done()
+	if err := server.Shutdown(grace); err != nil {
+		if err := server.Close(); err != nil {
+			s.log.Debug("closing connections", "error", err)
+		}
+	}
+	if err := <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("web: serve on %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
+
+// routes returns all routes without the protection.
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	s.healthRoutes(mux)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{}))
+
+	config := huma.DefaultConfig("coordd", s.cfg.Version.Version)
+	config.Info.Description = "Who leads, and the jobs of a coordd cluster. Any node may be asked."
+	config.OpenAPIPath = "/v1/openapi"
+	// The documentation page would load a script from another site, and the
+	// links to schemas would add a field to every answer.
+	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
+	config.Transformers = []huma.Transformer{asProblem}
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	api := humago.New(mux, config)
+	s.leaderRoutes(api)
+	s.jobRoutes(api)
+	s.versionRoutes(api)
+	return mux
+}
