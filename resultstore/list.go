@@ -55,7 +55,7 @@ func (s *Store) entries(ctx context.Context, g leader.Guard, folder string) ([]E
 		group.Go(func() error {
 			e := Entry{ID: job.ID(id)}
 			e.Result, e.Err = s.readFrom(ctx, g, folder, e.ID)
-			if errors.Is(e.Err, leader.ErrFenced) || ctx.Err() != nil {
+			if e.Err != nil && (errors.Is(e.Err, leader.ErrFenced) || ctx.Err() != nil) {
 				return e.Err
 			}
 			// It moved or was dropped since the bucket was listed.
