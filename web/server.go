@@ -80,7 +80,7 @@ type Config struct {
 // The defaults of Config.
 const (
 	DefaultMaxBody = job.MaxFileSize
-	DefaultTimeout = 30 * time.Second
+	DefaultTimeout = 10 * time.Second
 )
 
 // Limits of the server that nobody needs to set.
