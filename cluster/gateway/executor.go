@@ -9,14 +9,17 @@ import (
 	"github.com/coordd/coordd/leader"
 )
 
-// ErrNoSlot: the allocation is not, or no longer, held.
-var ErrNoSlot = errors.New("slot is not allocated")
+// ErrNoSlot: the allocation is not, or no longer, held by the job, or an attempt
+// runs in it.
+var ErrNoSlot = errors.New("slot is not available")
 
 // ErrStopped: the executor has stopped or is stopping.
 var ErrStopped = errors.New("task executor has stopped")
 
-// AttemptID names one try of one subtask. N counts from 1 over all terms, so a
-// later attempt of a subtask always has a larger N, and never a smaller Epoch.
+// AttemptID names one try of one subtask. A later attempt of a subtask has a
+// larger Epoch, or the same and a larger N. N counts from 1 over all terms, but
+// not what a term did not live to record: a new term goes on from the failures
+// that were, so it may use an N again, under its own Epoch.
 type AttemptID struct {
 	Job     job.ID
 	Task    string
