@@ -1,0 +1,49 @@
+package embedded_test
+
+import (
+	"testing"
+
+	"github.com/coordd/coordd/election"
+	"github.com/coordd/coordd/ha/embedded"
+	"github.com/coordd/coordd/jobstore/jobstoretest"
+	"github.com/coordd/coordd/leader"
+	"github.com/coordd/coordd/resultstore/resultstoretest"
+)
+
+func TestJobStore(t *testing.T) {
+	jobstoretest.Run(t, startStore)
+}
+
+func TestResultStore(t *testing.T) {
+	resultstoretest.Run(t, func(t testing.TB) resultstoretest.Harness {
+		h := startStore(t)
+		return resultstoretest.Harness{Driver: h.Driver, Lead: h.Lead, Faults: h.Faults}
+	})
+}
+
+// startStore returns the store of one participant that leads term after term.
+func startStore(t testing.TB) jobstoretest.Harness {
+	b := newBackend(t, embedded.Config{})
+	p := started(t, b, "a")
+	var last election.Tenure
+	return jobstoretest.Harness{
+		Driver: p.Store(),
+		Lead: func(t testing.TB) leader.Guard {
+			t.Helper()
+			if last != nil {
+				if err := last.Release(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			last = campaign(t, p, "a")
+			return last.Guard()
+		},
+		Faults: storeFaults{b},
+	}
+}
+
+type storeFaults struct{ b *embedded.Backend }
+
+func (f storeFaults) Fail(_ testing.TB, op, path string, err error) (stop func()) {
+	return f.b.Inject(embedded.Fault{Op: op, Path: path, Err: err})
+}
