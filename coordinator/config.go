@@ -1,0 +1,169 @@
+package coordinator
+
+import (
+	"errors"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/coordd/coordd/job"
+)
+
+// defaultReads is how many graphs are read at once during recovery. The reads
+// share one connection; more in flight gain little and crowd out renewals.
+const defaultReads = 16
+
+// Config says what a Runner works with.
+type Config struct {
+	// Address is published as the leader's HTTP base URL, RPCAddress as its
+	// host:port for RPC. Empty means that the component has none.
+	Address    string
+	RPCAddress string
+	// Jobs and Results are the stores of the backend that elects. Required.
+	Jobs    JobStore
+	Results ResultStore
+	// Dispatchers makes each term's dispatcher. Required; see SessionFactory.
+	Dispatchers DispatcherFactory
+	// Reads bounds how many graphs are read at once during recovery. Zero means 16.
+	Reads int
+	// Hooks are told of what happens. The zero value listens to nothing.
+	Hooks Hooks
+	// Logger receives the log. Nil means none.
+	Logger hclog.Logger
+}
+
+// Validate returns an error that names every missing or impossible field.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Jobs == nil || c.Results == nil {
+		errs = append(errs, errors.New("coordinator: Config.Jobs and Config.Results are required"))
+	}
+	if c.Dispatchers == nil {
+		errs = append(errs, errors.New("coordinator: Config.Dispatchers is required"))
+	}
+	if c.Reads < 0 {
+		errs = append(errs, errors.New("coordinator: Config.Reads is negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// DispatcherConfig says what a Dispatcher works with.
+type DispatcherConfig struct {
+	// Jobs and Results are the stores of the backend that elects. Required.
+	Jobs    JobStore
+	Results ResultStore
+	// Runners makes the runner of each job. Required.
+	Runners JobRunnerFactory
+	// Cleaners run side by side after a job's result was recorded and before it
+	// becomes clean. None means that jobs leave nothing outside the stores.
+	Cleaners []Cleaner
+	// CleanupRetry spaces the tries of a cleaner that fails. Zero fields mean 1 s
+	// and 1 h.
+	CleanupRetry Backoff
+	// ResultRetry spaces the tries to record a result. Zero fields mean 100 ms and
+	// 5 s.
+	ResultRetry Backoff
+	// Fatal is told of a panic in a job runner or a cleaner, from the goroutine
+	// that panicked; the process should end, as its state is unknown. Nil means
+	// that only the term ends.
+	Fatal func(error)
+	// Hooks are told of what happens. The zero value listens to nothing.
+	Hooks Hooks
+	// Logger receives the log. Nil means none.
+	Logger hclog.Logger
+}
+
+// Validate returns an error that names every missing or impossible field.
+func (c DispatcherConfig) Validate() error {
+	var errs []error
+	if c.Jobs == nil || c.Results == nil {
+		errs = append(errs, errors.New("coordinator: DispatcherConfig.Jobs and DispatcherConfig.Results are required"))
+	}
+	if c.Runners == nil {
+		errs = append(errs, errors.New("coordinator: DispatcherConfig.Runners is required"))
+	}
+	errs = append(errs, c.CleanupRetry.validate("CleanupRetry"), c.ResultRetry.validate("ResultRetry"))
+	return errors.Join(errs...)
+}
+
+// withDefaults fills the zero values in.
+func (c DispatcherConfig) withDefaults() DispatcherConfig {
+	c.CleanupRetry = c.CleanupRetry.withDefaults(time.Second, time.Hour)
+	c.ResultRetry = c.ResultRetry.withDefaults(100*time.Millisecond, 5*time.Second)
+	c.Logger = orNull(c.Logger)
+	return c
+}
+
+// Step is a stretch of a take-over, in their order.
+type Step string
+
+// The steps of a take-over. Their sum is the time from the start of the term
+// until it is ready.
+const (
+	// StepAwait: waiting for the former leader process of this participant.
+	StepAwait Step = "await"
+	// StepResults: reading dirty and clean results.
+	StepResults Step = "results"
+	// StepGraphs: reading graphs.
+	StepGraphs Step = "graphs"
+	// StepStart: making and starting the dispatcher.
+	StepStart Step = "start"
+	// StepPublish: publishing the leader.
+	StepPublish Step = "publish"
+)
+
+// Hooks tell metrics what happens. Each may be nil, is called by many goroutines
+// at once, and must not block. The number of jobs by status is not among them:
+// Jobs of the gateway has it.
+type Hooks struct {
+	// OnStep is called at the end of each completed step of a take-over.
+	OnStep func(step Step, took time.Duration)
+	// OnRecovered is called once a take-over, with what was found: jobs to run,
+	// dirty results to clean up after, and jobs put aside as unreadable.
+	OnRecovered func(jobs, dirty, quarantined int)
+	// OnQuarantined is called for each job that is put aside after recovery.
+	OnQuarantined func(id job.ID)
+	// OnJobEnded is called when a job's result has been recorded.
+	OnJobEnded func(status job.Status)
+	// OnCleanupFailed is called for each failed try of a cleaner.
+	OnCleanupFailed func(cleaner string)
+}
+
+func (h Hooks) step(s Step, since time.Time) time.Time {
+	now := time.Now()
+	if h.OnStep != nil {
+		h.OnStep(s, now.Sub(since))
+	}
+	return now
+}
+
+func (h Hooks) recovered(r Recovery) {
+	if h.OnRecovered != nil {
+		h.OnRecovered(len(r.Jobs), len(r.Dirty), len(r.Quarantined))
+	}
+}
+
+func (h Hooks) quarantined(id job.ID) {
+	if h.OnQuarantined != nil {
+		h.OnQuarantined(id)
+	}
+}
+
+func (h Hooks) jobEnded(s job.Status) {
+	if h.OnJobEnded != nil {
+		h.OnJobEnded(s)
+	}
+}
+
+func (h Hooks) cleanupFailed(cleaner string) {
+	if h.OnCleanupFailed != nil {
+		h.OnCleanupFailed(cleaner)
+	}
+}
+
+func orNull(l hclog.Logger) hclog.Logger {
+	if l == nil {
+		return hclog.NewNullLogger()
+	}
+	return l
+}
