@@ -23,6 +23,9 @@ type jobRecord struct {
 }
 
 func encodeJob(j Job) ([]byte, error) {
+	if j.Digest == "" {
+		j.Digest = j.Graph.Digest()
+	}
 	return seal(jobRecord{
 		Version: jobFormat, ID: j.ID, SubmittedAt: j.SubmittedAt.UTC(), Digest: j.Digest, Graph: j.Graph,
 	})

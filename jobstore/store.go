@@ -60,7 +60,7 @@ type Job struct {
 	// SubmittedAt is when the job was accepted, by the clock of the leader that
 	// accepted it.
 	SubmittedAt time.Time
-	// Digest identifies the graph's content.
+	// Digest identifies the graph's content. Empty in a Put: Graph.Digest.
 	Digest string
 }
 

@@ -76,6 +76,26 @@ func (b *Backend) Participant(id string) *Participant {
 	}
 }
 
+// Candidates returns the ids of the candidates in the latch, the leader first,
+// and a channel that is closed when anything changes.
+func (b *Backend) Candidates() (ids []string, changed <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.latch {
+		ids = append(ids, c.id)
+	}
+	return ids, b.changed
+}
+
+// Published returns the leader that is published for the component, and whether
+// there is one. Fixed leaders are not published.
+func (b *Backend) Published(component string) (leader.Info, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p, ok := b.published[component]
+	return p.info, ok
+}
+
 // broadcast wakes all who wait for a change. It requires mu.
 func (b *Backend) broadcast() {
 	close(b.changed)

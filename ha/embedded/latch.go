@@ -12,6 +12,8 @@ import (
 // candidacy is one place in the latch. The backend's lock guards it.
 type candidacy struct {
 	backend *Backend
+	// id names the candidate to people.
+	id      string
 	epoch   leader.Epoch
 	session *session
 	// tenure is set when leadership was granted.
@@ -34,7 +36,7 @@ func (d electionDriver) Campaign(ctx context.Context, c election.Candidate) (ele
 			c.ID, c.StopGrace, d.p.backend.cfg.SessionTimeout)
 	}
 	for {
-		t, err := d.contend(ctx, lease)
+		t, err := d.contend(ctx, c, lease)
 		if err != nil {
 			return nil, fmt.Errorf("contend as %q: %w", c.ID, err)
 		}
@@ -52,8 +54,8 @@ func (b *Backend) lease(grace time.Duration) time.Duration {
 
 // contend takes one candidacy to its grant. It returns nil when the candidacy was
 // lost before that.
-func (d electionDriver) contend(ctx context.Context, lease time.Duration) (*tenure, error) {
-	cand, err := d.join(ctx)
+func (d electionDriver) contend(ctx context.Context, c election.Candidate, lease time.Duration) (*tenure, error) {
+	cand, err := d.join(ctx, c.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -75,12 +77,12 @@ func (d electionDriver) contend(ctx context.Context, lease time.Duration) (*tenu
 }
 
 // join waits for a session and puts a candidacy at the end of the latch.
-func (d electionDriver) join(ctx context.Context) (*candidacy, error) {
+func (d electionDriver) join(ctx context.Context, id string) (*candidacy, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		changed, cand, err := d.tryJoin()
+		changed, cand, err := d.tryJoin(id)
 		if cand != nil || err != nil {
 			return cand, err
 		}
@@ -91,7 +93,7 @@ func (d electionDriver) join(ctx context.Context) (*candidacy, error) {
 	}
 }
 
-func (d electionDriver) tryJoin() (changed <-chan struct{}, cand *candidacy, err error) {
+func (d electionDriver) tryJoin(id string) (changed <-chan struct{}, cand *candidacy, err error) {
 	b, p := d.p.backend, d.p
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -105,7 +107,7 @@ func (d electionDriver) tryJoin() (changed <-chan struct{}, cand *candidacy, err
 	case b.cfg.Standalone && len(b.latch) > 0:
 		return nil, nil, fmt.Errorf("%w (%q contends already)", ErrStandalone, p.id)
 	}
-	cand = &candidacy{backend: b, epoch: leader.Epoch(b.next()), session: p.session}
+	cand = &candidacy{backend: b, id: id, epoch: leader.Epoch(b.next()), session: p.session}
 	p.session.candidacies = append(p.session.candidacies, cand)
 	b.latch = append(b.latch, cand)
 	b.broadcast()

@@ -68,6 +68,11 @@ func putAndGet(t *testing.T, h Harness) {
 	stores(t, s, g, someJob("etl"))
 	g = h.Lead(t)
 	stores(t, s, g, someJob("etl"))
+	plain := someJob("plain")
+	plain.Digest = ""
+	accept(t, s, g, plain)
+	plain.Digest = plain.Graph.Digest()
+	stores(t, s, g, plain)
 	p, err := s.Progress(t.Context(), g, "etl")
 	if err != nil || !reflect.DeepEqual(p, jobstore.Progress{}) {
 		t.Errorf("a fresh job's progress is %+v, %v; want none", p, err)
