@@ -1,11 +1,9 @@
 package job
 
-import "time"
-
-// ID names a job. It is chosen by the submitter or made at random, consists of
-// 1 to 128 letters, digits, '.', '_' and '-', and starts with a letter or a
-// digit. A job keeps its ID through every failover.
-type ID string
+import (
+	"fmt"
+	"time"
+)
 
 // Graph is a job: tasks and what each needs. The zero Graph is invalid; Parse
 // and Validate say why.
@@ -26,7 +24,8 @@ type Task struct {
 	Parallelism int `json:"parallelism,omitempty"`
 	// Command is the program and its arguments; no shell is involved.
 	Command []string `json:"command"`
-	// Env is added to the worker's environment.
+	// Env is added to the worker's environment. The names that coordd sets for
+	// every task (EnvJobID and so on) are refused.
 	Env map[string]string `json:"env,omitempty"`
 	// Dir is the working folder, empty for the worker's own.
 	Dir string `json:"dir,omitempty"`
@@ -53,9 +52,13 @@ type Duration time.Duration
 // MarshalText writes the duration as time.Duration.String does.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// UnmarshalText reads what time.ParseDuration accepts.
+// UnmarshalText reads what time.ParseDuration accepts. The error names the text
+// and shows what a duration looks like.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("must be a duration such as \"10m\" or \"1.5s\", not %s", quote(string(text)))
+	}
 	*d = Duration(v)
-	return err
+	return nil
 }
