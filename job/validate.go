@@ -47,7 +47,7 @@ func (g Graph) check(p *problems) {
 	checkName(p, g.Name)
 	switch n := len(g.Tasks); {
 	case n == 0:
-		p.addf("tasks", `is missing; a job needs at least one task, each with an id and a command`)
+		p.addf("tasks", "there are none; a job needs at least one task, with an id and a command")
 		return
 	case n > MaxTasks:
 		p.addf("tasks", "there are %s tasks; at most %s are allowed", thousands(n), thousands(MaxTasks))

@@ -48,6 +48,9 @@ func yamlProblem(err error) *Problem {
 	}
 	inLine := strings.NewReplacer("\t", `\t`, "\n", " ", "\r", " ")
 	p := &Problem{Message: "is not valid YAML: " + inLine.Replace(syntax.Message)}
+	if strings.Contains(syntax.Message, "\t") {
+		p.Message += "; indent with spaces"
+	}
 	if syntax.Token != nil && syntax.Token.Position != nil {
 		p.Line, p.Column = syntax.Token.Position.Line, syntax.Token.Position.Column
 	}
