@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/coordd/coordd/election"
+	"github.com/coordd/coordd/leader"
 )
 
 // Disconnect cuts the participant off: its calls block, its leases run out, and
@@ -121,6 +122,17 @@ func (p *Participant) RemoveCandidacy() {
 	for _, c := range s.candidacies {
 		c.removed = b.drop(c) || c.removed
 	}
+	b.broadcast()
+}
+
+// Forge puts info in the place of what is published for its component, as it is
+// and without a term: what a server that is behind might show. A later publication
+// replaces it.
+func (b *Backend) Forge(info leader.Info) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.publishedAt = b.next()
+	b.published[info.Component] = publication{info: info, index: b.publishedAt}
 	b.broadcast()
 }
 

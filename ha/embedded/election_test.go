@@ -16,6 +16,7 @@ import (
 
 func TestElectionDriver(t *testing.T) {
 	electiontest.Run(t, func(t *testing.T) electiontest.Harness {
+		t.Helper()
 		cfg := embedded.Config{SessionTimeout: 400 * time.Millisecond}
 		return &contest{backend: newBackend(t, cfg), timeout: cfg.SessionTimeout}
 	})
@@ -31,6 +32,7 @@ type contest struct {
 var _ electiontest.Harness = (*contest)(nil)
 
 func (c *contest) Participant(t *testing.T, id string) electiontest.Participant {
+	t.Helper()
 	p := started(t, c.backend, id)
 	return &contestant{contest: c, p: p, driver: p.Election()}
 }
@@ -66,6 +68,7 @@ type contestant struct {
 func (c *contestant) Driver() election.Driver { return c.driver }
 
 func (c *contestant) TryWrite(t *testing.T, g leader.Guard) error {
+	t.Helper()
 	path := fmt.Sprintf("writes/%d", c.contest.writes.Add(1))
 	err := c.p.Store().Commit(t.Context(), g, txn.Op{Kind: txn.Create, Path: path, Data: []byte(path)})
 	if err != nil && !errors.Is(err, leader.ErrFenced) {

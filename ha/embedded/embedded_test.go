@@ -7,8 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/coordd/coordd/election"
 	"github.com/coordd/coordd/ha/embedded"
 	"github.com/coordd/coordd/leader"
@@ -16,105 +14,10 @@ import (
 	"github.com/coordd/coordd/txn"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const (
-	sessionTimeout = 10 * time.Second
-	grace          = time.Second
-	lease          = sessionTimeout - sessionTimeout/50 - grace
-)
-
-func newBackend(t testing.TB, cfg embedded.Config) *embedded.Backend {
-	t.Helper()
-	b, err := embedded.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// run starts a participant that is stopped when the test ends.
-func run(t testing.TB, p *embedded.Participant) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) && !errors.Is(err, embedded.ErrKilled) {
-			t.Errorf("Run returned %v, want its context's error", err)
-		}
-	}
-	t.Cleanup(stop)
-	return stop
-}
-
-func started(t testing.TB, b *embedded.Backend, id string) *embedded.Participant {
-	t.Helper()
-	p := b.Participant(id)
-	run(t, p)
-	return p
-}
-
-func campaign(t testing.TB, p *embedded.Participant, id string) election.Tenure {
-	t.Helper()
-	tenure, err := p.Election().Campaign(t.Context(), election.Candidate{ID: id, StopGrace: grace})
-	if err != nil {
-		t.Fatalf("campaign of %s: %v", id, err)
-	}
-	return tenure
-}
-
-// contend starts a campaign and returns where its tenure will arrive.
-func contend(t testing.TB, p *embedded.Participant, id string) <-chan election.Tenure {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	won := make(chan election.Tenure, 1)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tenure, err := p.Election().Campaign(ctx, election.Candidate{ID: id, StopGrace: grace})
-		if err == nil {
-			won <- tenure
-		}
-	}()
-	t.Cleanup(func() { cancel(); <-done })
-	synctest.Wait()
-	return won
-}
-
-func create(p *embedded.Participant, g leader.Guard, path string) error {
-	return p.Store().Commit(context.Background(), g, txn.Op{Kind: txn.Create, Path: path, Data: []byte(path)})
-}
-
-func lost(t testing.TB, tenure election.Tenure) error {
-	t.Helper()
-	select {
-	case <-tenure.Lost():
-		return tenure.Err()
-	default:
-		return nil
-	}
-}
-
-func waiting[T any](t testing.TB, ch <-chan T, who string) {
-	t.Helper()
-	select {
-	case <-ch:
-		t.Fatalf("%s leads, want it to wait", who)
-	default:
-	}
-}
-
 func TestLeadershipGoesToWhoeverWaitedLongest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t, embedded.Config{})
-		first := campaign(t, started(t, b, "a"), "a")
+		first := campaign(t, started(t, b, "a"))
 		second := contend(t, started(t, b, "b"), "b")
 		third := contend(t, started(t, b, "c"), "c")
 		waiting(t, second, "b")
@@ -133,7 +36,7 @@ func TestACutOffLeaderLosesItsTermBeforeAnotherIsElected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t, embedded.Config{SessionTimeout: sessionTimeout})
 		a, other := started(t, b, "a"), started(t, b, "b")
-		tenure := campaign(t, a, "a")
+		tenure := campaign(t, a)
 		successor := contend(t, other, "b")
 		began := time.Now()
 		a.Disconnect()
@@ -166,7 +69,7 @@ func TestAShortOutageCostsNothing(t *testing.T) {
 		b := newBackend(t, embedded.Config{SessionTimeout: sessionTimeout})
 		p := started(t, b, "a")
 		synctest.Wait()
-		tenure := campaign(t, p, "a")
+		tenure := campaign(t, p)
 		for range 5 {
 			p.Disconnect()
 			<-time.After(lease - time.Millisecond)
@@ -192,7 +95,7 @@ func TestCallsWaitWhileCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t, embedded.Config{SessionTimeout: sessionTimeout})
 		p := started(t, b, "a")
-		tenure := campaign(t, p, "a")
+		tenure := campaign(t, p)
 		p.Disconnect()
 		done := make(chan error, 1)
 		go func() { done <- create(p, tenure.Guard(), "x") }()
@@ -229,7 +132,7 @@ func TestExpiryAndRemovalEndTheTermAtOnce(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBackend(t, embedded.Config{})
 				p, other := started(t, b, "a"), started(t, b, "b")
-				tenure := campaign(t, p, "a")
+				tenure := campaign(t, p)
 				if err := tenure.Publish(t.Context(), info("a", tenure)); err != nil {
 					t.Fatal(err)
 				}
@@ -260,7 +163,7 @@ func TestACandidacyThatWasRemovedWhileCutOffEndsTheTermAtReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t, embedded.Config{})
 		p := started(t, b, "a")
-		tenure := campaign(t, p, "a")
+		tenure := campaign(t, p)
 		p.Disconnect()
 		p.RemoveCandidacy()
 		if err := lost(t, tenure); err != nil {
@@ -278,8 +181,8 @@ func TestAKilledParticipantFailsAtOnceAndItsSessionExpires(t *testing.T) {
 		b := newBackend(t, embedded.Config{SessionTimeout: sessionTimeout})
 		p := b.Participant("a")
 		ran := make(chan error, 1)
-		go func() { ran <- p.Run(context.Background()) }()
-		tenure := campaign(t, p, "a")
+		go func() { ran <- p.Run(t.Context()) }()
+		tenure := campaign(t, p)
 		successor := contend(t, started(t, b, "b"), "b")
 		began := time.Now()
 		p.Kill()
@@ -308,7 +211,7 @@ func TestStoppingHandsOverAtOnce(t *testing.T) {
 		b := newBackend(t, embedded.Config{})
 		p := b.Participant("a")
 		stop := run(t, p)
-		tenure := campaign(t, p, "a")
+		tenure := campaign(t, p)
 		if err := create(p, tenure.Guard(), "x"); err != nil {
 			t.Fatal(err)
 		}
@@ -333,7 +236,7 @@ func TestAReleaseThatCannotReachTheBackendEndsWithTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t, embedded.Config{SessionTimeout: sessionTimeout})
 		p := started(t, b, "a")
-		tenure := campaign(t, p, "a")
+		tenure := campaign(t, p)
 		successor := contend(t, started(t, b, "b"), "b")
 		p.Disconnect()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -352,7 +255,7 @@ func TestCampaignLeavesNothingBehindWhenItsContextEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBackend(t, embedded.Config{})
-				first := campaign(t, started(t, b, "a"), "a")
+				first := campaign(t, started(t, b, "a"))
 				p := started(t, b, "b")
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error, 1)
@@ -382,26 +285,4 @@ func TestAStopGraceThatLeavesNoLeaseIsRefused(t *testing.T) {
 	if _, err := p.Election().Campaign(t.Context(), election.Candidate{ID: "a", StopGrace: time.Second}); err == nil {
 		t.Error("contending succeeded, want an error that names the stop grace")
 	}
-}
-
-func info(id string, tenure election.Tenure) leader.Info {
-	return leader.Info{
-		Component: leader.Dispatcher, ID: id, SessionID: leader.SessionID(id),
-		Epoch: tenure.Guard().Epoch(), Phase: leader.PhaseReady,
-	}
-}
-
-// observe returns the first thing that a follower of the dispatcher sees.
-func observe(t testing.TB, p *embedded.Participant) (got retrieval.Observation) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	err := p.Retrieval().Follow(ctx, leader.Dispatcher, func(o retrieval.Observation) {
-		got = o
-		cancel()
-	})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("Follow ended with %v, want its context's error", err)
-	}
-	return got
 }

@@ -16,6 +16,7 @@ func TestJobStore(t *testing.T) {
 
 func TestResultStore(t *testing.T) {
 	resultstoretest.Run(t, func(t testing.TB) resultstoretest.Harness {
+		t.Helper()
 		h := startStore(t)
 		return resultstoretest.Harness{Driver: h.Driver, Lead: h.Lead, Faults: h.Faults}
 	})
@@ -23,6 +24,7 @@ func TestResultStore(t *testing.T) {
 
 // startStore returns the store of one participant that leads term after term.
 func startStore(t testing.TB) jobstoretest.Harness {
+	t.Helper()
 	b := newBackend(t, embedded.Config{})
 	p := started(t, b, "a")
 	var last election.Tenure
@@ -35,7 +37,7 @@ func startStore(t testing.TB) jobstoretest.Harness {
 					t.Fatal(err)
 				}
 			}
-			last = campaign(t, p, "a")
+			last = campaign(t, p)
 			return last.Guard()
 		},
 		Faults: storeFaults{b},

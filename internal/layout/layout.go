@@ -1,11 +1,3 @@
-// Package layout says where the stores keep a job's values. It is the one place
-// that knows the folders, how ids are spread over them, and which ids can stand
-// in a path.
-//
-// A job's value stands at <folder>/<bb>/<id>, where bb are two hex digits of the
-// id's hash: a flat folder of 30,000 ids would overflow the frame in which
-// ZooKeeper lists it. The hash must never change: it decides where a later
-// leader looks.
 package layout
 
 import (
@@ -48,7 +40,7 @@ func Bucket(id string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id))
 	s := h.Sum32()
-	return fmt.Sprintf("%02x", byte(s^s>>8^s>>16^s>>24))
+	return fmt.Sprintf("%02x", (s^s>>8^s>>16^s>>24)&0xff)
 }
 
 // Path returns where folder keeps the value of id. Its only error wraps

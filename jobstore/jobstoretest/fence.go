@@ -25,6 +25,7 @@ func fenceTests() []test {
 }
 
 func fenced(t *testing.T, h Harness) {
+	t.Helper()
 	old := h.Lead(t)
 	commit(t, h.Driver, old, creating("a/b", "data"))
 	now := h.Lead(t)
@@ -38,6 +39,7 @@ func fenced(t *testing.T, h Harness) {
 }
 
 func noGuard(t *testing.T, h Harness) {
+	t.Helper()
 	now := h.Lead(t)
 	commit(t, h.Driver, now, creating("a/b", "data"))
 	type foreign struct{}
@@ -56,6 +58,7 @@ func noGuard(t *testing.T, h Harness) {
 }
 
 func epochs(t *testing.T, h Harness) {
+	t.Helper()
 	last := h.Lead(t)
 	for range 3 {
 		next := h.Lead(t)
@@ -67,6 +70,7 @@ func epochs(t *testing.T, h Harness) {
 }
 
 func successor(t *testing.T, h Harness) {
+	t.Helper()
 	const n = 20
 	g := h.Lead(t)
 	for i := range n {
@@ -81,6 +85,7 @@ func successor(t *testing.T, h Harness) {
 // deposedWhileWriting lets a term write without pause while it is deposed. What
 // the next term sees first must stay as it is.
 func deposedWhileWriting(t *testing.T, h Harness) {
+	t.Helper()
 	old := h.Lead(t)
 	commit(t, h.Driver, old, creating("a/counter", "0"))
 	ctx := t.Context()
@@ -116,6 +121,7 @@ func countUp(ctx context.Context, d jobstore.Driver, g leader.Guard, writing cha
 }
 
 func race(t *testing.T, h Harness) {
+	t.Helper()
 	const n = 8
 	g := h.Lead(t)
 	errs := make([]error, n)

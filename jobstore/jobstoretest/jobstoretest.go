@@ -37,6 +37,7 @@ type test struct {
 // Run checks jobstore over the storage that start makes, and the storage itself.
 // Every test calls start once; start registers its clean-up with t.
 func Run(t *testing.T, start func(t testing.TB) Harness) {
+	t.Helper()
 	t.Run("driver", func(t *testing.T) { RunDriver(t, start) })
 	t.Run("store", func(t *testing.T) { run(t, start, storeTests()) })
 }
@@ -44,6 +45,7 @@ func Run(t *testing.T, start func(t testing.TB) Harness) {
 // RunDriver checks the storage that start makes against the contract of
 // jobstore.Driver.
 func RunDriver(t *testing.T, start func(t testing.TB) Harness) {
+	t.Helper()
 	run(t, start, driverTests())
 }
 

@@ -62,6 +62,7 @@ func stores(t testing.TB, s *jobstore.Store, g leader.Guard, want jobstore.Job) 
 }
 
 func putAndGet(t *testing.T, h Harness) {
+	t.Helper()
 	s := jobstore.New(h.Driver)
 	g := h.Lead(t)
 	accept(t, s, g, someJob("etl"))
@@ -80,6 +81,7 @@ func putAndGet(t *testing.T, h Harness) {
 }
 
 func putTwice(t *testing.T, h Harness) {
+	t.Helper()
 	s := jobstore.New(h.Driver)
 	g := h.Lead(t)
 	accept(t, s, g, someJob("etl"))
@@ -93,6 +95,7 @@ func putTwice(t *testing.T, h Harness) {
 }
 
 func absent(t *testing.T, h Harness) {
+	t.Helper()
 	s := jobstore.New(h.Driver)
 	g := h.Lead(t)
 	_, err := s.Get(t.Context(), g, "etl")
@@ -116,6 +119,7 @@ func listsJobs(t testing.TB, s *jobstore.Store, g leader.Guard, want ...job.ID) 
 }
 
 func ids(t *testing.T, h Harness) {
+	t.Helper()
 	s := jobstore.New(h.Driver)
 	g := h.Lead(t)
 	var want []job.ID
@@ -129,6 +133,7 @@ func ids(t *testing.T, h Harness) {
 }
 
 func progress(t *testing.T, h Harness) {
+	t.Helper()
 	s := jobstore.New(h.Driver)
 	g := h.Lead(t)
 	accept(t, s, g, someJob("etl"))
@@ -156,6 +161,7 @@ func progress(t *testing.T, h Harness) {
 }
 
 func invalidIDs(t *testing.T, h Harness) {
+	t.Helper()
 	s := jobstore.New(h.Driver)
 	g := h.Lead(t)
 	for _, id := range []job.ID{"", "..", "a/b", "../progress/5e/etl", ".hidden"} {
@@ -175,6 +181,7 @@ func invalidIDs(t *testing.T, h Harness) {
 }
 
 func tooLargeGraph(t *testing.T, h Harness) {
+	t.Helper()
 	s := jobstore.New(h.Driver)
 	g := h.Lead(t)
 	large := someJob("large")
@@ -191,6 +198,7 @@ func tooLargeGraph(t *testing.T, h Harness) {
 }
 
 func remove(t *testing.T, h Harness) {
+	t.Helper()
 	s := jobstore.New(h.Driver)
 	g := h.Lead(t)
 	accept(t, s, g, someJob("etl"))
@@ -217,6 +225,7 @@ func remove(t *testing.T, h Harness) {
 // unreadable spoils stored values one by one, as a disk, an operator or a newer
 // release may.
 func unreadable(t *testing.T, h Harness) {
+	t.Helper()
 	s := jobstore.New(h.Driver)
 	g := h.Lead(t)
 	newer, err := envelope.Encode([]byte(`{"v":2}`))
@@ -256,6 +265,7 @@ func unreadable(t *testing.T, h Harness) {
 }
 
 func fencedStore(t *testing.T, h Harness) {
+	t.Helper()
 	s := jobstore.New(h.Driver)
 	old := h.Lead(t)
 	accept(t, s, old, someJob("etl"))
@@ -279,6 +289,7 @@ func fencedStore(t *testing.T, h Harness) {
 }
 
 func brokenList(t *testing.T, h Harness) {
+	t.Helper()
 	if h.Faults == nil {
 		return
 	}

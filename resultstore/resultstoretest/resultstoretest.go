@@ -24,8 +24,10 @@ type Harness struct {
 // Run checks resultstore over the storage that start makes, and the storage
 // itself. Every test calls start once; start registers its clean-up with t.
 func Run(t *testing.T, start func(t testing.TB) Harness) {
+	t.Helper()
 	t.Run("driver", func(t *testing.T) {
 		jobstoretest.RunDriver(t, func(t testing.TB) jobstoretest.Harness {
+			t.Helper()
 			h := start(t)
 			return jobstoretest.Harness{Driver: h.Driver, Lead: h.Lead, Faults: h.Faults}
 		})

@@ -95,6 +95,7 @@ func fails(t testing.TB, err, want error, names ...string) {
 }
 
 func lifeOfAResult(t *testing.T, h Harness) {
+	t.Helper()
 	s := resultstore.New(h.Driver)
 	g := h.Lead(t)
 	record(t, s, g, finished("etl"))
@@ -110,6 +111,7 @@ func lifeOfAResult(t *testing.T, h Harness) {
 }
 
 func oneResult(t *testing.T, h Harness) {
+	t.Helper()
 	s := resultstore.New(h.Driver)
 	g := h.Lead(t)
 	record(t, s, g, finished("etl"))
@@ -127,6 +129,7 @@ func oneResult(t *testing.T, h Harness) {
 }
 
 func noResult(t *testing.T, h Harness) {
+	t.Helper()
 	s := resultstore.New(h.Driver)
 	g := h.Lead(t)
 	_, isClean, err := s.Get(t.Context(), g, "etl")
@@ -139,6 +142,7 @@ func noResult(t *testing.T, h Harness) {
 }
 
 func alsoOnce(t *testing.T, h Harness) {
+	t.Helper()
 	s := resultstore.New(h.Driver)
 	g := h.Lead(t)
 	const graph = "jobgraphs/5e/etl"
@@ -163,6 +167,7 @@ func alsoOnce(t *testing.T, h Harness) {
 }
 
 func failingAlso(t *testing.T, h Harness) {
+	t.Helper()
 	s := resultstore.New(h.Driver)
 	g := h.Lead(t)
 	record(t, s, g, finished("etl"))
@@ -174,6 +179,7 @@ func failingAlso(t *testing.T, h Harness) {
 }
 
 func notTerminal(t *testing.T, h Harness) {
+	t.Helper()
 	s := resultstore.New(h.Driver)
 	g := h.Lead(t)
 	for _, status := range []job.Status{job.StatusRunning, job.StatusSuspended, job.StatusFailing, ""} {
@@ -188,6 +194,7 @@ func notTerminal(t *testing.T, h Harness) {
 }
 
 func invalidIDs(t *testing.T, h Harness) {
+	t.Helper()
 	s := resultstore.New(h.Driver)
 	g := h.Lead(t)
 	for _, id := range []job.ID{"", "..", "a/b", "../clean/5e/etl"} {
@@ -234,6 +241,7 @@ func byID(entries []resultstore.Entry) map[job.ID]resultstore.Entry {
 }
 
 func lists(t *testing.T, h Harness) {
+	t.Helper()
 	s := resultstore.New(h.Driver)
 	g := h.Lead(t)
 	var dirtyIDs, cleanIDs []job.ID
@@ -252,6 +260,7 @@ func lists(t *testing.T, h Harness) {
 }
 
 func unreadable(t *testing.T, h Harness) {
+	t.Helper()
 	s := resultstore.New(h.Driver)
 	g := h.Lead(t)
 	newer, err := envelope.Encode([]byte(`{"v":2}`))
@@ -291,6 +300,7 @@ func unreadable(t *testing.T, h Harness) {
 }
 
 func fenced(t *testing.T, h Harness) {
+	t.Helper()
 	s := resultstore.New(h.Driver)
 	old := h.Lead(t)
 	record(t, s, old, finished("etl"))
@@ -310,6 +320,7 @@ func fenced(t *testing.T, h Harness) {
 }
 
 func brokenList(t *testing.T, h Harness) {
+	t.Helper()
 	if h.Faults == nil {
 		return
 	}
