@@ -88,30 +88,36 @@ func (c *Client) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
 }
 
 // Wait returns the job when it has ended. It calls observe, if not nil, with each
-// snapshot that it gets on the way. Once it has seen the job it goes on asking
-// until ctx ends, whatever becomes of the nodes meanwhile. Errors: those of Job.
+// snapshot that it gets on the way. Errors: those of WaitFor.
 func (c *Client) Wait(ctx context.Context, id job.ID, observe func(job.Snapshot)) (job.Snapshot, error) {
-	seen := false
-	for {
+	return c.WaitFor(ctx, id, func(snap job.Snapshot) bool {
+		if observe != nil {
+			observe(snap)
+		}
+		return false
+	})
+}
+
+// WaitFor returns the job when enough says so or it has ended. Once it has seen
+// the job it goes on asking until ctx ends, whatever becomes of the nodes
+// meanwhile. Errors: those of Job.
+func (c *Client) WaitFor(ctx context.Context, id job.ID, enough func(job.Snapshot) bool) (job.Snapshot, error) {
+	var last job.Snapshot
+	for seen := false; ; {
 		snap, err := c.Job(ctx, id)
 		switch {
-		case err == nil && snap.Status.Terminal():
-			if observe != nil {
-				observe(snap)
-			}
-			return snap, nil
 		case err == nil:
-			seen = true
-			if observe != nil {
-				observe(snap)
+			last, seen = snap, true
+			if enough(snap) || snap.Status.Terminal() {
+				return snap, nil
 			}
 		case !seen || !errors.Is(err, ErrNoLeader) && !errors.Is(err, ErrUnreachable):
-			return snap, err
+			return last, err
 		}
 		select {
 		case <-time.After(pollInterval):
 		case <-ctx.Done():
-			return snap, ctx.Err()
+			return last, ctx.Err()
 		}
 	}
 }

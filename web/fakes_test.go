@@ -27,7 +27,7 @@ type fakeNode struct {
 	mu      sync.Mutex
 	own     leader.Info
 	leads   bool
-	obs     retrieval.Observation
+	obs     retrieval.State
 	health  ha.Health
 	jobs    gateway.Dispatcher
 	changed chan struct{}
@@ -36,7 +36,7 @@ type fakeNode struct {
 func newFakeNode() *fakeNode {
 	return &fakeNode{
 		health:  ha.Health{Connected: true, State: "connected", LastContact: time.Now()},
-		obs:     retrieval.Observation{Status: retrieval.StatusNone, Index: 5},
+		obs:     retrieval.State{Status: retrieval.StatusNone, Index: 5},
 		changed: make(chan struct{}),
 	}
 }
@@ -56,7 +56,7 @@ func (n *fakeNode) Leading(string) (leader.Info, bool, <-chan struct{}) {
 	return n.own, n.leads, n.changed
 }
 
-func (n *fakeNode) Latest() (retrieval.Observation, <-chan struct{}) {
+func (n *fakeNode) Latest() (retrieval.State, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.obs, n.changed
@@ -130,8 +130,8 @@ func info(id string, epoch leader.Epoch, address string) leader.Info {
 	}
 }
 
-func known(i leader.Info, index int64) retrieval.Observation {
-	return retrieval.Observation{Status: retrieval.StatusKnown, Info: i, Index: index}
+func known(i leader.Info, index int64) retrieval.State {
+	return retrieval.State{Status: retrieval.StatusKnown, Info: i, Index: index}
 }
 
 func newTestServer(t *testing.T, id string, n *fakeNode, change func(*Config)) *Server {

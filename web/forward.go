@@ -115,7 +115,7 @@ func (s *Server) leaderURL() (*url.URL, *ProblemError) {
 	}
 	o, _ := s.cfg.Followers[leader.Dispatcher].Latest()
 	if o.Status != retrieval.StatusKnown {
-		return nil, s.noLeader(leader.Dispatcher, o.Status)
+		return nil, s.noLeader(leader.Dispatcher, o.Status, o.Info)
 	}
 	if o.Info.ID == s.cfg.ID {
 		return nil, newProblem(http.StatusServiceUnavailable, CodeNoLeader,

@@ -18,7 +18,7 @@ func TestHealthPathsSay200Or503(t *testing.T) {
 	}
 	away := func(n *fakeNode) {
 		n.health = ha.Health{Detail: "ZooKeeper at 127.0.0.1:1 does not answer"}
-		n.obs = retrieval.Observation{}
+		n.obs = retrieval.State{}
 	}
 	tests := []struct {
 		name  string
@@ -31,7 +31,7 @@ func TestHealthPathsSay200Or503(t *testing.T) {
 		{"ready", leads(leader.PhaseReady), map[string]int{"/leader": 200, "/standby": 503, "/livez": 200, "/readyz": 200}},
 		{"backend away", away, map[string]int{"/leader": 503, "/standby": 503, "/livez": 200, "/readyz": 503}},
 		{
-			"nothing observed yet", func(n *fakeNode) { n.obs = retrieval.Observation{} },
+			"nothing observed yet", func(n *fakeNode) { n.obs = retrieval.State{} },
 			map[string]int{"/leader": 503, "/standby": 200, "/livez": 200, "/readyz": 503},
 		},
 	}

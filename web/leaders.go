@@ -94,7 +94,7 @@ func (s *Server) leader(ctx context.Context, component string, p WaitParams) (*l
 	}
 	state := s.await(ctx, component, follower, p.Index, wait)
 	if state.status != retrieval.StatusKnown {
-		return nil, s.noLeader(component, state.status)
+		return nil, s.noLeader(component, state.status, state.info)
 	}
 	return &leaderOutput{CacheControl: "no-store", Body: s.leaderAnswer(state)}, nil
 }
@@ -185,7 +185,7 @@ func (s *Server) lastContact() *int64 {
 
 // noLeader says why no leader can be named: nobody leads, or this node cannot
 // know.
-func (s *Server) noLeader(component string, status retrieval.Status) *ProblemError {
+func (s *Server) noLeader(component string, status retrieval.Status, last leader.Info) *ProblemError {
 	if status == retrieval.StatusNone {
 		return newProblem(http.StatusServiceUnavailable, CodeNoLeader, "nobody leads "+component+" now")
 	}
@@ -193,6 +193,9 @@ func (s *Server) noLeader(component string, status retrieval.Status) *ProblemErr
 	if health.Connected {
 		return newProblem(http.StatusServiceUnavailable, CodeNoLeader, "this node is still finding out who leads "+component)
 	}
-	return newProblem(http.StatusServiceUnavailable, CodeDisconnected,
-		"this node does not know who leads "+component+": "+health.Detail)
+	detail := "this node does not know who leads " + component + ": " + health.Detail
+	if last.ID != "" {
+		detail += "; the last leader that it knew is " + last.ID + " at " + last.Address
+	}
+	return newProblem(http.StatusServiceUnavailable, CodeDisconnected, detail)
 }

@@ -66,12 +66,12 @@ func TestUnknownLeaderSaysWhy(t *testing.T) {
 	wantProblem(t, do(t, s, http.MethodGet, "/v1/leader", ""), 503, CodeNoLeader)
 
 	n.update(func(n *fakeNode) {
-		n.obs = retrieval.Observation{}
+		n.obs = retrieval.State{Info: info("node-2", 6, "http://127.0.0.1:7430")}
 		n.health = ha.Health{Detail: "ZooKeeper at 127.0.0.1:1 does not answer"}
 	})
 	p := wantProblem(t, do(t, s, http.MethodGet, "/v1/leader", ""), 503, CodeDisconnected)
-	if !strings.Contains(p.Detail, n.health.Detail) {
-		t.Errorf("detail is %q, want it to hold the backend's", p.Detail)
+	if !strings.Contains(p.Detail, n.health.Detail) || !strings.Contains(p.Detail, "node-2 at http://127.0.0.1:7430") {
+		t.Errorf("detail is %q, want it to hold the backend's and the last leader", p.Detail)
 	}
 
 	n.update(func(n *fakeNode) { n.health = ha.Health{Connected: true} })

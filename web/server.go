@@ -33,7 +33,7 @@ type Node interface {
 type Follower interface {
 	// Latest returns what is known, and a channel that is closed when that
 	// changes. It does not block.
-	Latest() (o retrieval.Observation, changed <-chan struct{})
+	Latest() (o retrieval.State, changed <-chan struct{})
 }
 
 // Dispatchers gives access to the dispatcher of the term that this node holds.
