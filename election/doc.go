@@ -36,21 +36,22 @@
 //
 // # States
 //
-// Run is a loop of these states, each a method of that name:
+// Run is a loop of four states, each a method of that name:
 //
-//	                    Run
-//	                     │
-//	                     v           granted
-//	      ┌────────> contend ───────────────────────> lead
-//	      │              │                              │ lost, resigned, Run's ctx
-//	      │              │ ctx ended,                   │ ended, or Lead returned:
-//	      │              │ cannot contend               │ the term's ctx is cancelled
-//	      │              v                              v
-//	      │           returned <──────────────────── await Lead
-//	      │              ^   ErrStopGrace: Lead         │ Lead returned
-//	pause │              │   overran; not released      v
-//	      └── rest <─────┴────────────────────────── release
-//	                       Fatal, or ctx ended
+//	 Run
+//	  │
+//	  v         granted           Lead returned
+//	contend ─────────────> lead ─────────────────> release ───┐
+//	 │    ^                 │                         │       │ failed, or lost
+//	 │    │                 │ Lead overran            │       v too early
+//	 │    ├─────────────────┼─────────────────────────┘      rest
+//	 │    └─────────────────┼─────────────────────────────────┤
+//	 │ ctx ended, or        v                                 │ ctx ended, or
+//	 │ cannot contend    ErrStopGrace                         │ Fatal
+//	 └────────────────────> Run returns <─────────────────────┘
+//
+// Within lead, the context of Lead ends when the tenure is lost, on Resign, or
+// when Run's context ends; the state is left when Lead returned, or failed to.
 //
 // # Trust and the stop grace
 //

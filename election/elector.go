@@ -140,7 +140,12 @@ func (e *Elector) lead(ctx context.Context, tenure Tenure, c Contender) outcome 
 	select {
 	case o.err = <-returned:
 	case <-grace.C:
-		o.overrun = true
+		// After a pause of the process both may have happened.
+		select {
+		case o.err = <-returned:
+		default:
+			o.overrun = true
+		}
 	}
 	o.ready = e.board.becameReady(g)
 	return o

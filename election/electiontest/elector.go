@@ -13,10 +13,13 @@ import (
 	"github.com/coordd/coordd/leader"
 )
 
-func (c *contest) elector(t *testing.T, p *player) *election.Elector {
+// elector returns an Elector whose stop grace is the given part of the session
+// time-out. A busy machine may take long to let Lead return, and a long grace
+// makes the lease short.
+func (c *contest) elector(t *testing.T, p *player, part time.Duration) *election.Elector {
 	t.Helper()
 	e, err := election.New(election.Config{
-		ID: p.id, Driver: p.Driver(), Component: "x", StopGrace: c.SessionTimeout() / 8,
+		ID: p.id, Driver: p.Driver(), Component: "x", StopGrace: c.SessionTimeout() / part,
 		Backoff: election.Backoff{Min: time.Millisecond, Max: 10 * time.Millisecond},
 	})
 	if err != nil {
@@ -37,7 +40,7 @@ func manyElectors(t *testing.T, c *contest) {
 	var running sync.WaitGroup
 	for i := range electors {
 		p := c.player(t, fmt.Sprintf("elector-%d", i))
-		e := c.elector(t, p)
+		e := c.elector(t, p, 4) // a term that is lost early is led again
 		lead := func(ctx context.Context, term *election.Term) error {
 			if n := leading.Add(1); n != 1 {
 				t.Errorf("%d participants lead at a time", n)
@@ -76,7 +79,7 @@ func manyElectors(t *testing.T, c *contest) {
 func electorEndToEnd(t *testing.T, c *contest) {
 	t.Helper()
 	p := c.player(t, "a")
-	e := c.elector(t, p)
+	e := c.elector(t, p, 8)
 	type event struct {
 		epoch leader.Epoch
 		cause error // nil: it has published
