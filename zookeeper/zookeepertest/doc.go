@@ -19,4 +19,30 @@
 // keeps both sides alive and silent, as a broken network does.
 //
 // Programs that are not tests get a TB from Run.
+//
+// # The fake server
+//
+// NewFake returns a server that speaks ZooKeeper's wire protocol over net.Pipe,
+// so that the real go-zookeeper client runs inside a testing/synctest bubble,
+// where minutes of sessions, freezes and expiries cost milliseconds. A test holds
+// its answers and its transactions against a real server's. It has one server
+// and no followers: what depends on a server that is behind needs an Ensemble.
+//
+// A client dials through a Link, and each Link has its own faults; those of the
+// Fake itself strike all clients. A session is in one of these states:
+//
+//	            handshake                 connection lost
+//	(none) ------------------> connected <----------------> silent
+//	                            |     |      reconnected       |
+//	              closeSession  |     | ExpireSession, or no   | T to T + tick
+//	                            v     v request for as long    v after the last
+//	                          closed  +------> expired <-------+ request
+//
+// Its ephemerals go in the transaction that ends it, at an instant that no
+// client's timer shares.
+//
+// In a bubble, make the Fake and close it inside (its clients first), give clients
+// a numeric address such as "127.0.0.1:2181" (go-zookeeper looks names up on the
+// real network), and expect nothing of the order of two things that happen at the
+// same instant.
 package zookeepertest

@@ -31,10 +31,16 @@ const (
 	OpError Op = "error"
 )
 
+// These two are not answered with a Stat; create2 (15) and getChildren2 (12) are.
+const (
+	codeOfCreate      int32 = 1
+	codeOfGetChildren int32 = 8
+)
+
 // opOf names ZooKeeper's operation codes.
 func opOf(code int32) Op {
 	switch code {
-	case 1, 15: // create2 only answers more
+	case codeOfCreate, 15:
 		return OpCreate
 	case 19:
 		return OpCreateContainer
@@ -48,7 +54,7 @@ func opOf(code int32) Op {
 		return OpSetData
 	case 6:
 		return OpGetACL
-	case 8, 12: // getChildren2 only answers more
+	case codeOfGetChildren, 12:
 		return OpGetChildren
 	case 9:
 		return OpSync
@@ -74,8 +80,9 @@ func opOf(code int32) Op {
 }
 
 // Txn is one write in the order in which the servers took it: a transaction of a
-// real server's log or of a Fake. A multi that was refused is a multi whose Ops
-// are errors.
+// real server's log or of a Fake. A multi that was refused holds an OpError for
+// the operation that failed and for those behind it, and the operations before
+// it as if they had happened: ask Failed, or read Writes.
 type Txn struct {
 	// Session is the session that wrote, or that began or ended.
 	Session int64
