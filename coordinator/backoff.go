@@ -43,6 +43,9 @@ func (b Backoff) validate(field string) error {
 // when ctx has ended, or try was fenced.
 func (b Backoff) retry(ctx context.Context, try func(context.Context) error, failed func(err error, next time.Duration)) error {
 	for delay := b.First; ; delay = min(2*delay, b.Max) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		err := try(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -177,6 +178,35 @@ func TestPanicOfACleanerKeepsTheResultDirty(t *testing.T) {
 		}
 		if left := w.backend.has("jobresults/dirty", "/a"); len(left) != 1 {
 			t.Errorf("dirty results: %v, want the one that was not cleaned", left)
+		}
+	})
+}
+
+func TestReportShowsOnlyTheCleanersThatStillFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.has(nil, []job.ID{"bad"}, nil)
+		files := &failingCleaner{fails: true, began: time.Now()}
+		w.cleaners = []Cleaner{files, fakeCleaner{"network", func(context.Context, job.ID) error { return errInjected }}}
+		l := w.lead(&fakeTerm{epoch: 2})
+		failing := func() []string {
+			r, err := w.dispatcherNow().Report(t.Context())
+			if err != nil || len(r.Dirty) != 1 {
+				t.Fatalf("report %+v, error %v; want one dirty job", r, err)
+			}
+			return slices.Sorted(maps.Keys(r.Dirty[0].Failures))
+		}
+		if got, want := failing(), []string{"files", "network"}; !slices.Equal(got, want) {
+			t.Errorf("failing %v, want %v", got, want)
+		}
+		files.mend()
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if got, want := failing(), []string{"network"}; !slices.Equal(got, want) {
+			t.Errorf("failing %v, want %v", got, want)
+		}
+		if err := l.stop(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -53,8 +53,7 @@
 //
 // The rules of order, each held by a test:
 //
-//   - A submission is acknowledged after its graph is durable, and runs after it
-//     is acknowledged as durable, never before.
+//   - A submission is acknowledged, and run, only after its graph is durable.
 //   - An ID that is known in any state is never run again. The same content is
 //     answered with the job that is there, other content with ErrConflict.
 //   - A job shows a terminal status only after its result is recorded: until

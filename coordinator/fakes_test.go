@@ -137,7 +137,13 @@ func (b *backend) has(parts ...string) []string {
 	return found
 }
 
+// damage replaces the one value whose path contains all of parts.
 func (b *backend) damage(t *testing.T, parts ...string) {
+	t.Helper()
+	b.replace(t, []byte("not an envelope"), parts...)
+}
+
+func (b *backend) replace(t *testing.T, data []byte, parts ...string) {
 	t.Helper()
 	found := b.has(parts...)
 	if len(found) != 1 {
@@ -145,7 +151,7 @@ func (b *backend) damage(t *testing.T, parts ...string) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.data[found[0]] = []byte("not an envelope")
+	b.data[found[0]] = data
 }
 
 func (b *backend) log() []string {

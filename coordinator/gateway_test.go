@@ -110,3 +110,32 @@ func TestJobsAreListedBySubmissionTime(t *testing.T) {
 		}
 	})
 }
+
+func TestNoCallIsServedOnceTheTermHasEnded(t *testing.T) {
+	for range 50 { // the loop may meet the call or the end of the term first
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			l := w.lead(&fakeTerm{epoch: 1})
+			d := w.dispatcherNow()
+			busy, answered := make(chan struct{}), make(chan error, 1)
+			go d.tell(func(*state) { <-busy })
+			synctest.Wait()
+			go func() {
+				_, _, err := d.Submit(t.Context(), submission("a", "true"))
+				answered <- err
+			}()
+			synctest.Wait()
+			l.cancel(errInjected)
+			close(busy)
+			if err := <-answered; !errors.Is(err, gateway.ErrNotLeader) {
+				t.Errorf("submit: %v, want ErrNotLeader", err)
+			}
+			if err := <-l.done; err != nil {
+				t.Error(err)
+			}
+			if left := w.backend.has(""); len(left) != 0 {
+				t.Errorf("written after the term: %v", left)
+			}
+		})
+	}
+}

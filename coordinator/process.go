@@ -66,7 +66,8 @@ func (p *leaderProcess) become(next processState) bool {
 }
 
 // running looks at the term, stops the process when it is over, and reports
-// whether the process is RUNNING. Each step asks before it begins.
+// whether the process is RUNNING. Each step asks before it begins. ctx is the
+// term's, not one that ends for other reasons too.
 func (p *leaderProcess) running(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		p.become(processStopped)
@@ -140,21 +141,21 @@ func (p *leaderProcess) runDispatcher(ctx context.Context, d Service, begun, sin
 	return err
 }
 
-// announce publishes the leader once the gateway answers.
+// announce publishes the leader once the gateway answers. ctx ends with the term
+// or with the dispatcher; which of them it was, runDispatcher decides.
 func (p *leaderProcess) announce(ctx context.Context, d Service, begun, since time.Time) error {
 	select {
 	case <-d.Started():
 	case <-ctx.Done():
-		return nil // the term or the dispatcher ended, which run reports
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	since = p.cfg.Hooks.step(StepStart, since)
-	if !p.running(ctx) {
-		return nil
-	}
 	p.serve(d)
 	info := leader.Info{Address: p.cfg.Address, RPCAddress: p.cfg.RPCAddress}
 	if err := p.term.Publish(ctx, info); err != nil {
-		return err // runDispatcher knows whether it still counts
+		return err
 	}
 	p.cfg.Hooks.step(StepPublish, since)
 	p.log.Info("ready", "took", time.Since(begun))
@@ -165,7 +166,7 @@ func (p *leaderProcess) announce(ctx context.Context, d Service, begun, since ti
 // is not worth a word.
 func (p *leaderProcess) logStop(ctx context.Context, doing string, err error) {
 	log := p.log.With("while", doing, "cause", context.Cause(ctx))
-	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, leader.ErrFenced) {
+	if err != nil && !errors.Is(err, context.Cause(ctx)) && !errors.Is(err, context.Canceled) && !errors.Is(err, leader.ErrFenced) {
 		log = log.With("error", err)
 	}
 	log.Info("leader process stopped")
