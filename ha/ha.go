@@ -38,10 +38,10 @@ type Services interface {
 // Store is guarded storage: reads and transactions of the term that leads. It
 // satisfies jobstore.Driver and resultstore.Driver.
 //
-// Paths are relative, without a leading slash ("jobgraphs/3f/etl"). Every
-// method returns an error that wraps leader.ErrFenced once the guard's term has
-// lost leadership in the eyes of the backend; reads of a live term see all that
-// any earlier term wrote.
+// Paths are relative, without a leading slash ("jobgraphs/3f/etl"). Commit returns
+// an error that wraps leader.ErrFenced once the guard's term has lost leadership in
+// the eyes of the backend, reads do so once this participant knows. Reads of a live
+// term see all that any earlier term wrote.
 type Store interface {
 	// Get returns the data at path. Errors: txn.ErrNotFound, leader.ErrFenced,
 	// or ctx's. It blocks while the backend is away.

@@ -52,7 +52,7 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		s.Close()
 	}
-	return context.Cause(ctx)
+	return ctx.Err()
 }
 
 // open tries for one session for a while, so that each failure is reported.
@@ -90,7 +90,7 @@ func (c *Client) Session(ctx context.Context) (*Session, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, ctx.Err()
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 )
 
 // Guard makes writes that only the owner of a node can make: every one is a multi
@@ -16,10 +17,13 @@ import (
 type Guard struct {
 	session *Session
 	path    string
+	fallen  *atomic.Bool
 }
 
 // Guard returns the guard of a node that this session owns.
-func (s *Session) Guard(path string) Guard { return Guard{session: s, path: path} }
+func (s *Session) Guard(path string) Guard {
+	return Guard{session: s, path: path, fallen: new(atomic.Bool)}
+}
 
 // Session returns the session to which everything guarded is pinned.
 func (g Guard) Session() *Session { return g.session }
@@ -27,12 +31,32 @@ func (g Guard) Session() *Session { return g.session }
 // Path returns the guarding node.
 func (g Guard) Path() string { return g.path }
 
+// Fall notes that the owner has given the node up. Everything done with the guard
+// fails from then on, without a request.
+func (g Guard) Fall() { g.fallen.Store(true) }
+
+// Err returns an error that wraps ErrFenced once it is known here that the guard's
+// node is gone or its session has ended, and nil before. Reads under a guard ask it
+// first; it is no substitute for a guarded write.
+func (g Guard) Err() error {
+	if g.fallen.Load() {
+		return &Error{Op: "guard", Path: g.path, Err: ErrFenced}
+	}
+	if err := g.session.Err(); err != nil {
+		return &Error{Op: "guard", Path: g.path, Err: ErrFenced, Cause: err}
+	}
+	return nil
+}
+
 // Check makes one check-only multi and blocks until it is acknowledged: a quorum
 // of the ensemble has then confirmed that the guard's node existed after Check was
 // called, and every later read of this session sees at least all that was written
 // before. Errors: ErrFenced, ErrExpired, ErrClosed, or ErrUnknownOutcome when no
 // answer came.
 func (g Guard) Check(ctx context.Context) error {
+	if g.fallen.Load() {
+		return g.Err()
+	}
 	return g.fenced("check", g.session.Multi(ctx, CheckOp(g.path, -1)))
 }
 
@@ -47,6 +71,9 @@ func (g Guard) Check(ctx context.Context) error {
 // session or ctx ended before the outcome was known; and ErrFenced with
 // ErrUnknownOutcome when the guard fell after a lost reply.
 func (g Guard) Commit(ctx context.Context, ops ...Op) error {
+	if g.fallen.Load() {
+		return g.Err()
+	}
 	all := append([]Op{CheckOp(g.path, -1)}, ops...)
 	var lost error // the first attempt whose outcome is unknown
 	for {
@@ -73,6 +100,7 @@ func (g Guard) settle(ctx context.Context, all []Op, lost, err error) error {
 	index, reason, ok := opFailure(err)
 	switch {
 	case ok && index == 0 && errors.Is(reason, ErrNoNode):
+		g.Fall()
 		return &Error{Op: "commit", Path: g.path, Err: ErrFenced, Cause: lost}
 	case ok:
 		applied, readErr := g.applied(ctx, all[1:])
@@ -114,6 +142,7 @@ func (g Guard) applied(ctx context.Context, ops []Op) (bool, error) {
 // fenced turns the failure of the check into ErrFenced.
 func (g Guard) fenced(op string, err error) error {
 	if index, reason, ok := opFailure(err); ok && index == 0 && errors.Is(reason, ErrNoNode) {
+		g.Fall()
 		return &Error{Op: op, Path: g.path, Err: ErrFenced}
 	}
 	return err

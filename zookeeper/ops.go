@@ -177,6 +177,10 @@ func (s *Session) failed(op, path string, err error) error {
 	switch {
 	case !known:
 		return &Error{Op: op, Path: path, Err: ErrUnknownOutcome, Cause: err}
+	case errors.Is(reason, ErrExpired):
+		// The server may keep the connection for a while; the session is over.
+		s.finish(ErrExpired)
+		return &Error{Op: op, Path: path, Err: reason}
 	case errors.Is(reason, errRefused):
 		return &Error{Op: op, Path: path, Err: reason, Cause: err}
 	default:

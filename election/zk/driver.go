@@ -100,7 +100,7 @@ func (d *Driver) Campaign(ctx context.Context, c election.Candidate) (election.T
 		case err == nil:
 			return t, nil
 		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
+			return nil, ctx.Err()
 		case errors.Is(err, errAgain), s.Err() != nil:
 			d.log.Debug("contending again", "latch", d.cfg.Latch, "reason", err)
 			<-s.Done()

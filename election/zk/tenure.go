@@ -262,6 +262,7 @@ func (t *tenure) Release(ctx context.Context) error {
 		err := t.guard.Commit(ctx, append(ops, zookeeper.DeleteOp(t.guard.Path(), -1))...)
 		switch {
 		case err == nil:
+			t.guard.Fall()
 			return nil
 		case errors.Is(err, leader.ErrFenced) && !errors.Is(err, zookeeper.ErrUnknownOutcome):
 			t.session.Close() // deleted by somebody else; the infos go with the session

@@ -7,7 +7,7 @@ import (
 )
 
 // participant starts services that run until the test ends.
-func participant(t *testing.T, cfg Config) *Services {
+func participant(t testing.TB, cfg Config) *Services {
 	t.Helper()
 	s, err := New(cfg)
 	if err != nil {

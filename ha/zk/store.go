@@ -125,13 +125,13 @@ func (s *Store) makeParents(ctx context.Context, guard zookeeper.Guard, ops []tx
 
 func (s *Store) full(path string) string { return s.root + "/" + strings.TrimPrefix(path, "/") }
 
-// open returns what election/zk put into the guard.
+// open returns what election/zk put into the guard, unless it is known to have fallen.
 func open(g leader.Guard) (zookeeper.Guard, error) {
 	guard, ok := leader.Token[zookeeper.Guard](g)
 	if !ok {
 		return guard, fmt.Errorf("%w: the guard is not of this backend", leader.ErrFenced)
 	}
-	return guard, nil
+	return guard, guard.Err()
 }
 
 // storeError translates the client's errors into those that stores decide upon.

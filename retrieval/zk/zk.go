@@ -64,13 +64,16 @@ func (d *Driver) Follow(ctx context.Context, component string, observe func(retr
 	for {
 		observe(retrieval.Observation{})
 		s, err := d.cfg.Client.Session(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
 			return err
 		}
 		err = d.session(ctx, s, component, observe)
 		switch {
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return ctx.Err()
 		case s.Err() == nil:
 			return fmt.Errorf("retrieval: follow %s: %w", component, err)
 		}
