@@ -13,8 +13,7 @@ func fromJSON(data []byte) (*node, *Problem) {
 	var all json.RawMessage
 	if err := json.Unmarshal(data, &all); err != nil {
 		problem := &Problem{Message: "is not valid JSON: " + err.Error()}
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			problem.Line, problem.Column = lineColumn(data, int(syntax.Offset)-1)
 		}
 		return nil, problem

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"path"
 	"slices"
 	"unicode/utf8"
@@ -30,7 +31,7 @@ func Parse(name string, data []byte) (Graph, error) {
 // line by line, and no Source.
 func ParseJSON(data []byte) (Graph, error) {
 	g, err := parse("", data, fromJSON)
-	if invalid, ok := err.(*InvalidError); ok {
+	if invalid, ok := errors.AsType[*InvalidError](err); ok {
 		for i := range invalid.Problems {
 			invalid.Problems[i].Line, invalid.Problems[i].Column = 0, 0
 		}

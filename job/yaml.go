@@ -42,8 +42,8 @@ func fromYAML(data []byte) (*node, *Problem) {
 // yamlProblem makes a parser's error ours; its own text shows the file over
 // several lines.
 func yamlProblem(err error) *Problem {
-	var syntax *yaml.SyntaxError
-	if !errors.As(err, &syntax) {
+	syntax, ok := errors.AsType[*yaml.SyntaxError](err)
+	if !ok {
 		return &Problem{Message: "is not valid YAML: " + quote(err.Error())}
 	}
 	inLine := strings.NewReplacer("\t", `\t`, "\n", " ", "\r", " ")
