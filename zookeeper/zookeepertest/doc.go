@@ -18,6 +18,11 @@
 // Kill closes connections at once, as a process does that dies; a proxy's Freeze
 // keeps both sides alive and silent, as a broken network does.
 //
+// A server that is just starting accepts connections for some 20 ms whose
+// handshake it never answers and never refuses. A client that reconnects through
+// a Restart needs a deadline of its own there; go-zookeeper waits for nearly seven
+// session time-outs.
+//
 // Programs that are not tests get a TB from Run.
 //
 // # The fake server

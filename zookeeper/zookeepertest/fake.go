@@ -1,6 +1,7 @@
 package zookeepertest
 
 import (
+	"maps"
 	"net"
 	"sync"
 	"syscall"
@@ -135,11 +136,7 @@ func (f *Fake) Count(op Op) int {
 func (f *Fake) Counts() map[Op]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	counts := make(map[Op]int, len(f.counts))
-	for op, n := range f.counts {
-		counts[op] = n
-	}
-	return counts
+	return maps.Clone(f.counts)
 }
 
 // Dials returns how many connections were ever made.

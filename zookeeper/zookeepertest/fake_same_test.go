@@ -166,21 +166,21 @@ func (s *script) nodes() {
 func (s *script) multis() {
 	acl := zk.WorldACL(zk.PermAll)
 	check := func(path string) any { return &zk.CheckVersionRequest{Path: path, Version: -1} }
-	make := func(path string, flags int32) any {
+	makeNode := func(path string, flags int32) any {
 		return &zk.CreateRequest{Path: path, Data: []byte("d"), Acl: acl, Flags: flags}
 	}
 	set := func(path string) any { return &zk.SetDataRequest{Path: path, Data: []byte("dd"), Version: -1} }
 	remove := func(path string) any { return &zk.DeleteRequest{Path: path, Version: -1} }
 	s.multi(check("/t"))
 	s.multi(check("/none"))
-	s.multi(check("/t"), make("/m", 0), set("/m"), set("/m"), make("/m/a", 0))
-	s.multi(check("/t"), make("/m/b", 0), set("/m"), make("/m/b", 0), remove("/m/a"), check("/t"))
-	s.multi(remove("/m/a"), make("/m/s-", zk.FlagSequence|zk.FlagEphemeral), make("/m/s-", zk.FlagSequence))
+	s.multi(check("/t"), makeNode("/m", 0), set("/m"), set("/m"), makeNode("/m/a", 0))
+	s.multi(check("/t"), makeNode("/m/b", 0), set("/m"), makeNode("/m/b", 0), remove("/m/a"), check("/t"))
+	s.multi(remove("/m/a"), makeNode("/m/s-", zk.FlagSequence|zk.FlagEphemeral), makeNode("/m/s-", zk.FlagSequence))
 	s.multi(remove("/m"), set("/m"))
 	s.multi(&zk.CheckVersionRequest{Path: "/m", Version: 0}, remove("/t/e"))
 	s.multi(&zk.CheckVersionRequest{Path: "/m", Version: 2}, remove("/t/e"))
-	s.multi(make("/undo", 0), make("/undo/x", 0), remove("/m/s-0000000001"), set("/t"), check("/none"))
-	s.multi(make("/inmulti", zk.FlagContainer))
+	s.multi(makeNode("/undo", 0), makeNode("/undo/x", 0), remove("/m/s-0000000001"), set("/t"), check("/none"))
+	s.multi(makeNode("/inmulti", zk.FlagContainer))
 	s.multi()
 	for _, path := range []string{"/", "/t", "/m", "/undo", "/inmulti"} {
 		s.exists(path)
@@ -224,7 +224,7 @@ func (s *script) run() string {
 
 func TestFakeAnswersAsARealServerDoes(t *testing.T) {
 	server := StartServer(t)
-	real := (&script{t: t, conn: connect(t, 10*time.Second, server.Addr())}).run()
+	theirReplies := (&script{t: t, conn: connect(t, 10*time.Second, server.Addr())}).run()
 	var fake string
 	var txns []Txn
 	synctest.Test(t, func(t *testing.T) {
@@ -235,7 +235,7 @@ func TestFakeAnswersAsARealServerDoes(t *testing.T) {
 		fake = (&script{t: t, conn: conn}).run()
 		txns = f.Txns()
 	})
-	diff(t, "replies", fake, real)
+	diff(t, "replies", fake, theirReplies)
 
 	var ours, theirs []string
 	for _, txn := range txns {
@@ -248,9 +248,9 @@ func TestFakeAnswersAsARealServerDoes(t *testing.T) {
 }
 
 // diff reports the lines in which the fake differs from the real server.
-func diff(t *testing.T, what, fake, real string) {
+func diff(t *testing.T, what, fake, server string) {
 	t.Helper()
-	f, r := strings.Split(fake, "\n"), strings.Split(real, "\n")
+	f, r := strings.Split(fake, "\n"), strings.Split(server, "\n")
 	for i := range max(len(f), len(r)) {
 		a, b := "(nothing)", "(nothing)"
 		if i < len(f) {

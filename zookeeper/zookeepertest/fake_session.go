@@ -78,7 +78,7 @@ func (f *Fake) begin(timeout time.Duration) *fakeSession {
 func (f *Fake) touch(s *fakeSession) {
 	const offset = 7 * time.Nanosecond
 	due := time.Since(f.start) - offset + s.Timeout
-	s.deadline = f.start.Add((due/f.cfg.TickTime+1)*f.cfg.TickTime + offset)
+	s.deadline = f.start.Add(due.Truncate(f.cfg.TickTime) + f.cfg.TickTime + offset)
 }
 
 // expireIfSilent runs at what was the deadline when the timer was set.

@@ -2,6 +2,7 @@ package zookeepertest
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -88,8 +89,8 @@ func (t *tree) commit() []event {
 
 // rollback takes back what was changed since the last commit.
 func (t *tree) rollback() {
-	for i := len(t.undo) - 1; i >= 0; i-- {
-		t.undo[i]()
+	for _, undo := range slices.Backward(t.undo) {
+		undo()
 	}
 	t.events, t.undo = nil, nil
 }

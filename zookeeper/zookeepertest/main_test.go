@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, Run(func(tb TB) {
 			s := StartServer(tb, DataDir(dir))
 			s.Pause()
-			fmt.Println(s.Addr())
+			fmt.Fprintln(os.Stdout, s.Addr())
 			select {}
 		}))
 		os.Exit(1)

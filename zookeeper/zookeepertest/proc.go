@@ -20,7 +20,7 @@ type process struct {
 // startProcess starts the command with its output going to log. The child is
 // waited for by a goroutine that ends when the child does.
 func startProcess(log *os.File, dir, name string, args ...string) (*process, error) {
-	cmd := exec.Command(name, args...)
+	cmd := exec.Command(name, args...) //nolint:gosec // the program is named by this package
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()

@@ -2,6 +2,7 @@ package zookeepertest
 
 import (
 	"errors"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -13,7 +14,7 @@ import (
 // connect returns a client of real servers whose session exists.
 func connect(t *testing.T, timeout time.Duration, addrs ...string) *zk.Conn {
 	t.Helper()
-	conn, events, err := zk.Connect(addrs, timeout, zk.WithLogger(quiet{}))
+	conn, events, err := zk.Connect(addrs, timeout, zk.WithLogger(quiet{}), zk.WithDialer(dialCapped))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +34,26 @@ func connect(t *testing.T, timeout time.Duration, addrs ...string) *zk.Conn {
 			t.Fatalf("no session at %v after 20 s", addrs)
 		}
 	}
+}
+
+// capped limits how long go-zookeeper waits for anything. A server that is just
+// starting leaves some handshakes unanswered, and the client waits for nearly
+// seven session time-outs.
+type capped struct{ net.Conn }
+
+func dialCapped(network, addr string, timeout time.Duration) (net.Conn, error) {
+	c, err := net.DialTimeout(network, addr, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return capped{c}, nil
+}
+
+func (c capped) SetReadDeadline(t time.Time) error {
+	if limit := time.Now().Add(5 * time.Second); t.After(limit) {
+		t = limit
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // quiet drops the client's log.

@@ -77,7 +77,7 @@ func decodeTxnLog(data []byte) ([]Txn, error) {
 		entry := r.buffer()
 		end := r.take(1)
 		if r.err != nil || len(entry) == 0 || end[0] != 'B' {
-			return txns, nil
+			return txns, nil //nolint:nilerr // documented: the entry is being written
 		}
 		t, err := decodeTxn(entry)
 		if err != nil {
