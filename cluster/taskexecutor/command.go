@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/coordd/coordd/cluster/gateway"
+	"github.com/coordd/coordd/job"
 )
 
 // command prepares the attempt's process. Its error is a reason for people.
@@ -50,12 +51,12 @@ func environ(d gateway.Deployment) []string {
 		env = append(env, name+"="+d.Env[name])
 	}
 	return append(env,
-		"COORDD_JOB_ID="+string(d.Attempt.Job),
-		"COORDD_TASK="+d.Attempt.Task,
-		"COORDD_SUBTASK="+strconv.Itoa(d.Attempt.Subtask),
-		"COORDD_PARALLELISM="+strconv.Itoa(max(d.Parallelism, 1)),
-		"COORDD_ATTEMPT="+strconv.Itoa(d.Attempt.N),
-		"COORDD_EPOCH="+d.Attempt.Epoch.String(),
+		job.EnvJobID+"="+string(d.Attempt.Job),
+		job.EnvTask+"="+d.Attempt.Task,
+		job.EnvSubtask+"="+strconv.Itoa(d.Attempt.Subtask),
+		job.EnvParallelism+"="+strconv.Itoa(max(d.Parallelism, 1)),
+		job.EnvAttempt+"="+strconv.Itoa(d.Attempt.N),
+		job.EnvEpoch+"="+d.Attempt.Epoch.String(),
 	)
 }
 
