@@ -80,8 +80,8 @@ func (g Guard) Commit(ctx context.Context, ops ...Op) error {
 		err := g.session.Multi(ctx, all...)
 		if errors.Is(err, ErrUnknownOutcome) {
 			lost = err
-			if ctx.Err() != nil || g.session.await(ctx) != nil {
-				return err
+			if waitErr := g.session.await(ctx); waitErr != nil {
+				return &Error{Op: "commit", Path: g.path, Err: ErrUnknownOutcome, Cause: waitErr}
 			}
 			continue
 		}
@@ -111,10 +111,8 @@ func (g Guard) settle(ctx context.Context, all []Op, lost, err error) error {
 			return nil
 		}
 		return g.renumber(err)
-	case errors.Is(err, ErrExpired), errors.Is(err, ErrClosed):
+	default: // the session or ctx ended before the repetition was answered
 		return &Error{Op: "commit", Path: g.path, Err: ErrUnknownOutcome, Cause: err}
-	default:
-		return err
 	}
 }
 
