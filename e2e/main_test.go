@@ -1,0 +1,28 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// binary is the program under test, built once for all tests.
+func binary() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("coordd-e2e-%d", os.Getpid()), "coordd")
+}
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	defer os.RemoveAll(filepath.Dir(binary()))
+	build := exec.Command("go", "build", "-race", "-o", binary(), "../cmd/coordd")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build coordd: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
