@@ -17,8 +17,8 @@ help: ## Show this list
 demo: ## Run three coordinators in one process and kill the leader half-way
 	$(GO) run ./cmd/coordd demo
 
-build: ## Build bin/coordd
-	$(GO) build -o bin/coordd ./cmd/coordd
+build: ## Build bin/coordd; RELEASE=v1.2.3 names the release
+	$(GO) build -ldflags "-X main.release=$(RELEASE)" -o bin/coordd ./cmd/coordd
 
 test: deps ## Run every test against real ZooKeeper, with the race detector
 	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...

@@ -38,7 +38,7 @@ func concurrentDocRule() Rule {
 			for _, p := range m.Packages {
 				f, pos := p.starts()
 				documented := func(f *File) bool { return path.Base(f.Path) == "doc.go" && f.Syntax.Doc != nil }
-				if f != nil && !p.Support() && !slices.ContainsFunc(p.Files, documented) {
+				if f != nil && !p.Support() && !p.Main() && !slices.ContainsFunc(p.Files, documented) {
 					found = append(found, f.at(pos, "package %s starts goroutines and has no doc.go", p.Path))
 				}
 			}

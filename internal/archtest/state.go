@@ -33,6 +33,7 @@ func initRule() Rule {
 //   - filled by //go:embed;
 //   - made by regexp.MustCompile or crc32.MakeTable, whose results nobody can or
 //     does change;
+//   - in a command, a string that the linker sets (-ldflags -X) and nothing else;
 //   - a table: unexported, a literal, and never assigned, changed by index, delete,
 //     clear or ++, nor pointed to in its package.
 func variablesRule() Rule {
@@ -71,7 +72,7 @@ func variables(p *Package, f *File) []Finding {
 				if i < len(spec.Values) {
 					value = spec.Values[i]
 				}
-				if name.Name != "_" && !f.constant(p, name.Name, value) {
+				if name.Name != "_" && !linked(p, spec) && !f.constant(p, name.Name, value) {
 					found = append(found, f.at(name.Pos(), "package variable %s", name.Name))
 				}
 			}
@@ -90,6 +91,12 @@ func embedded(doc *ast.CommentGroup) bool {
 		}
 	}
 	return false
+}
+
+// linked reports whether the variable can only be set by the linker.
+func linked(p *Package, spec *ast.ValueSpec) bool {
+	typ, ok := spec.Type.(*ast.Ident)
+	return ok && typ.Name == "string" && p.Main() && len(spec.Names) == 1 && spec.Values == nil && !changed(p, spec.Names[0].Name)
 }
 
 // constant reports whether the variable is one of those that variablesRule
