@@ -241,6 +241,10 @@ func (r *rig) run() *rig {
 		defer cancel()
 		r.snap, r.err = r.master.Run(ctx)
 	}()
+	r.t.Cleanup(func() {
+		cancel()
+		<-r.ended
+	})
 	return r
 }
 
@@ -301,7 +305,13 @@ func (r *rig) end(end gateway.AttemptEnd) {
 // result waits for Run.
 func (r *rig) result() (job.Snapshot, error) {
 	r.t.Helper()
-	<-r.ended
+	select {
+	case <-r.ended:
+	case <-time.After(100 * time.Hour):
+		r.t.Errorf("Run has not returned; the job is %+v", r.master.Snapshot())
+		r.cancel()
+		<-r.ended
+	}
 	r.worker.mu.Lock()
 	defer r.worker.mu.Unlock()
 	if len(r.worker.held) > 0 {

@@ -201,32 +201,35 @@ func TestOneSlotServesAllInOrder(t *testing.T) {
 }
 
 func TestWorkerTroubleIsNoFailureOfTheJob(t *testing.T) {
-	for name, set := range map[string]func(*worker){
-		"no slot at deployment": func(w *worker) {
+	for name, c := range map[string]struct {
+		attempt int // the one that runs in the end
+		set     func(*worker)
+	}{
+		"no slot at deployment": {1, func(w *worker) {
 			w.deployErr = failTimes(3, gateway.ErrNoSlot)
-		},
-		"worker stopped": func(w *worker) {
+		}},
+		"worker stopped": {1, func(w *worker) {
 			fail := failTimes(3, gateway.ErrStopped)
 			w.slotErr = func() error { return fail(0) }
-		},
-		"ended by the worker": func(w *worker) {
+		}},
+		"ended by the worker": {4, func(w *worker) {
 			fail := failTimes(3, errors.New("any"))
 			w.onDeploy = func(d gateway.Deployment, _ gateway.JobMaster) {
 				if fail(0) != nil {
 					w.end(gateway.AttemptEnd{Attempt: d.Attempt, Outcome: gateway.OutcomeCanceled})
 				}
 			}
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := begin(t, graph(node("a", 1)), with(func(r *rig) { set(r.worker) }))
+				r := begin(t, graph(node("a", 1)), with(func(r *rig) { c.set(r.worker) }))
 				pass(time.Minute)
 				synctest.Wait()
-				if got := r.subtask(0, 0); got.Status != job.SubtaskRunning {
-					t.Fatalf("subtask is %+v after the trouble, want RUNNING", got)
+				if got := r.subtask(0, 0); got.Status != job.SubtaskRunning || got.Attempt != c.attempt {
+					t.Fatalf("subtask is %+v after the trouble, want attempt %d RUNNING", got, c.attempt)
 				}
-				r.finish("a", 0, r.subtask(0, 0).Attempt)
+				r.finish("a", 0, c.attempt)
 				r.finishes(job.StatusFinished)
 			})
 		})
