@@ -16,9 +16,10 @@ import (
 // give it to New, and never call it. resultstoretest.Run checks an
 // implementation.
 //
-// Paths are relative, without a leading slash. Every method fails with an error
-// that wraps leader.ErrFenced once the guard's term has lost leadership in the
-// eyes of the backend; reads of a live term see all that any earlier term wrote.
+// Paths are relative, without a leading slash. Commit fails with an error that
+// wraps leader.ErrFenced once the guard's term has lost leadership in the eyes of
+// the backend, and so do the reads once the driver knows. Reads of a live term see
+// all that any earlier term wrote.
 type Driver interface {
 	// Get returns the data at path, which the caller owns. Errors:
 	// txn.ErrNotFound, leader.ErrFenced, or ctx's. It blocks while the backend is

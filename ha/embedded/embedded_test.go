@@ -279,6 +279,44 @@ func TestCampaignLeavesNothingBehindWhenItsContextEnds(t *testing.T) {
 	}
 }
 
+func TestACutOffCandidateIsNotGrantedBeforeItIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t, embedded.Config{SessionTimeout: sessionTimeout})
+		first := campaign(t, started(t, b, "a"))
+		p := started(t, b, "b")
+		second := contend(t, p, "b")
+		p.Disconnect()
+		if err := first.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		waiting(t, second, "b")
+		p.Reconnect()
+		if err := create(p, (<-second).Guard(), "x"); err != nil {
+			t.Errorf("write: %v", err)
+		}
+	})
+}
+
+func TestASessionLeftBehindExpiresThoughItsParticipantIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t, embedded.Config{SessionTimeout: sessionTimeout})
+		p := b.Participant("a")
+		stop := run(t, p)
+		campaign(t, p)
+		successor := contend(t, started(t, b, "b"), "b")
+		began := time.Now()
+		p.Disconnect()
+		stop()
+		run(t, p)
+		p.Reconnect()
+		<-successor
+		if got := time.Since(began); got != sessionTimeout {
+			t.Errorf("another leads %s after the connection was lost, want %s", got, sessionTimeout)
+		}
+	})
+}
+
 func TestAStopGraceThatLeavesNoLeaseIsRefused(t *testing.T) {
 	b := newBackend(t, embedded.Config{SessionTimeout: time.Second})
 	p := started(t, b, "a")

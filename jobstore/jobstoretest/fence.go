@@ -89,12 +89,13 @@ func deposedWhileWriting(t *testing.T, h Harness) {
 	old := h.Lead(t)
 	commit(t, h.Driver, old, creating("a/counter", "0"))
 	ctx := t.Context()
-	writing := make(chan struct{})
+	writing, deposed := make(chan struct{}), make(chan struct{})
 	ended := make(chan error, 1)
-	go func() { ended <- countUp(ctx, h.Driver, old, writing) }()
+	go func() { ended <- countUp(ctx, h.Driver, old, writing, deposed) }()
 	<-writing
 
 	now := h.Lead(t)
+	close(deposed)
 	before, err := h.Driver.Get(ctx, now, "a/counter")
 	if err != nil {
 		t.Fatal(err)
@@ -105,9 +106,15 @@ func deposedWhileWriting(t *testing.T, h Harness) {
 	holds(t, h.Driver, now, "a/counter", string(before))
 }
 
-// countUp writes until it fails, and closes writing after some writes.
-func countUp(ctx context.Context, d jobstore.Driver, g leader.Guard, writing chan<- struct{}) error {
-	for i := 1; ; i++ {
+// countUp closes writing after some writes, and goes on until one fails or some
+// were stored although the term was deposed.
+func countUp(ctx context.Context, d jobstore.Driver, g leader.Guard, writing chan<- struct{}, deposed <-chan struct{}) error {
+	for i, late := 1, 0; late < 10; i++ {
+		select {
+		case <-deposed:
+			late++
+		default:
+		}
 		if err := d.Commit(ctx, g, txn.Op{Kind: txn.Put, Path: "a/counter", Data: []byte(strconv.Itoa(i))}); err != nil {
 			if i <= 5 {
 				close(writing)
@@ -118,6 +125,7 @@ func countUp(ctx context.Context, d jobstore.Driver, g leader.Guard, writing cha
 			close(writing)
 		}
 	}
+	return nil
 }
 
 func race(t *testing.T, h Harness) {

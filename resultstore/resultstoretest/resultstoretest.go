@@ -15,7 +15,7 @@ type Harness struct {
 	// Driver reaches the storage. It serves the guards of all terms.
 	Driver resultstore.Driver
 	// Lead begins a new term and returns its guard. It deposes the term before,
-	// and returns when the backend has done so.
+	// and returns when the backend has done so and Driver knows.
 	Lead func(t testing.TB) leader.Guard
 	// Faults disturbs the storage. Nil: the tests that need faults are left out.
 	Faults jobstoretest.Faults

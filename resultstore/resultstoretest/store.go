@@ -347,5 +347,11 @@ func brokenList(t *testing.T, h Harness) {
 		t.Errorf("the other result: %v, want it readable", e.Err)
 	}
 	stop()
+
+	stop = h.Faults.Fail(t, "get", path, leader.ErrFenced)
+	if got, err := s.Dirty(t.Context(), g); !errors.Is(err, leader.ErrFenced) {
+		t.Errorf("%d results, %v; want ErrFenced rather than an incomplete list", len(got), err)
+	}
+	stop()
 	listed(t, s, g, []job.ID{"etl", "other"}, nil)
 }
