@@ -100,6 +100,7 @@ func (a *agent) get(t *testing.T, path string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Close = true
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err.Error()

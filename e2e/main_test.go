@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // binary is the program under test, built once for all tests.
@@ -14,15 +16,13 @@ func binary() string {
 }
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	defer os.RemoveAll(filepath.Dir(binary()))
 	build := exec.Command("go", "build", "-race", "-o", binary(), "../cmd/coordd")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build coordd: %v\n%s", err, out)
-		return 1
+		os.Exit(1)
 	}
-	return m.Run()
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(filepath.Dir(binary()))
+		os.Exit(code)
+	}))
 }
