@@ -57,7 +57,7 @@ func ParseConnect(s string) (servers []string, chroot string, err error) {
 			chroot = ""
 		}
 	}
-	for _, part := range strings.Split(list, ",") {
+	for part := range strings.SplitSeq(list, ",") {
 		addr, err := address(strings.TrimSpace(part))
 		if err != nil {
 			return nil, "", fmt.Errorf("zookeeper: connection string %q: %w", s, err)

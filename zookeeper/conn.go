@@ -75,10 +75,10 @@ func (c *frameConn) nextFrame() error {
 		return err
 	}
 	c.pending = frame
-	timeout := time.Duration(int32(binary.BigEndian.Uint32(frame[8:]))) * time.Millisecond
+	timeout := time.Duration(binary.BigEndian.Uint32(frame[8:])) * time.Millisecond
 	if timeout > 0 { // zero when the server says that the session expired
 		c.limit = readLimit(timeout)
-		return c.connected(timeout, int64(binary.BigEndian.Uint64(frame[12:])))
+		return c.connected(timeout, int64(binary.BigEndian.Uint64(frame[12:]))) //nolint:gosec // ids are 64 bits, signed by convention only
 	}
 	return nil
 }

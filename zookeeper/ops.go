@@ -169,14 +169,18 @@ func (s *Session) begin() error {
 
 // failed translates go-zookeeper's error.
 func (s *Session) failed(op, path string, err error) error {
-	var done *Error
-	if errors.As(err, &done) {
+	if _, done := errors.AsType[*Error](err); done {
 		return err
 	}
 	reason, known := answer(err)
 	switch {
 	case !known:
+		if ended := s.Err(); ended != nil {
+			err = ended // go-zookeeper only says that it was closed
+		}
 		return &Error{Op: op, Path: path, Err: ErrUnknownOutcome, Cause: err}
+	case errors.Is(reason, ErrSuspended) && s.Err() != nil:
+		return &Error{Op: op, Path: path, Err: s.Err()}
 	case errors.Is(reason, ErrExpired):
 		// The server may keep the connection for a while; the session is over.
 		s.finish(ErrExpired)

@@ -266,9 +266,9 @@ func (t *tenure) Release(ctx context.Context) error {
 			return nil
 		case errors.Is(err, leader.ErrFenced) && !errors.Is(err, zookeeper.ErrUnknownOutcome):
 			t.session.Close() // deleted by somebody else; the infos go with the session
-			return nil
+			return nil        //nolint:nilerr // nothing is left to be released
 		case errors.Is(err, leader.ErrFenced):
-			return nil // our own first try deleted it
+			return nil //nolint:nilerr // our own first try deleted it
 		case !errors.Is(err, zookeeper.ErrNoNode):
 			return t.abandon(err)
 		}
