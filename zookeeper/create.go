@@ -57,10 +57,12 @@ func (s *Session) CreateProtected(ctx context.Context, parent, suffix string, da
 		switch {
 		case err == nil:
 			stat, exists, err := s.Exists(ctx, path)
-			if err == nil && !exists {
-				err = &Error{Op: "create", Path: path, Err: ErrNoNode}
+			if err != nil {
+				return "", Stat{}, doubtful(parent, err)
 			}
-			return path, stat, err
+			if exists {
+				return path, stat, nil
+			} // deleted by somebody meanwhile: once more
 		case errors.Is(err, ErrNoNode):
 			if err := s.EnsurePath(ctx, parent, Container); err != nil {
 				return "", Stat{}, err
@@ -70,13 +72,25 @@ func (s *Session) CreateProtected(ctx context.Context, parent, suffix string, da
 				return "", Stat{}, err
 			}
 			path, stat, err := s.find(ctx, parent, prefix)
-			if err != nil || path != "" {
-				return path, stat, err
+			if err != nil {
+				return "", Stat{}, doubtful(parent, err)
+			}
+			if path != "" {
+				return path, stat, nil
 			}
 		default:
 			return "", Stat{}, err
 		}
 	}
+}
+
+// doubtful says of the error that stopped a call after its create was sent that the
+// node may exist. The reason itself (a read that failed) does not tell.
+func doubtful(parent string, err error) error {
+	if errors.Is(err, ErrUnknownOutcome) {
+		return err
+	}
+	return &Error{Op: "create", Path: parent, Err: ErrUnknownOutcome, Cause: err}
 }
 
 // find returns the session's own child of parent with the prefix, "" for none.
