@@ -119,9 +119,12 @@ func (g Guard) settle(ctx context.Context, all []Op, lost, err error) error {
 // applied reports whether all that the operations would do is done, which is so if
 // the first try was applied. The failed repetition was ordered by the ensemble after
 // its check had passed, so these reads see what the first try left, and it will
-// not arrive any more.
+// not arrive any more. Checks leave nothing: where there is nothing else, the answer
+// to the repetition is the answer.
 func (g Guard) applied(ctx context.Context, ops []Op) (bool, error) {
+	done := false
 	for _, op := range ops {
+		done = done || op.kind != "check"
 		data, stat, err := g.session.Get(ctx, op.path)
 		gone := errors.Is(err, ErrNoNode)
 		switch {
@@ -134,7 +137,7 @@ func (g Guard) applied(ctx context.Context, ops []Op) (bool, error) {
 			return false, nil
 		}
 	}
-	return true, nil
+	return done, nil
 }
 
 // fenced turns the failure of the check into ErrFenced.
