@@ -92,13 +92,30 @@ func answer(err error) (error, bool) {
 	case errors.Is(err, zk.ErrSessionExpired):
 		return ErrExpired, true
 	case errors.Is(err, zk.ErrNoServer):
-		// Only requests that never left are answered so.
+		// Only requests that never left are answered so, after the session's end.
 		return ErrSuspended, true
 	case errors.Is(err, zk.ErrAPIError), errors.Is(err, zk.ErrInvalidACL), errors.Is(err, zk.ErrInvalidPath),
 		errors.Is(err, zk.ErrBadArguments), errors.Is(err, zk.ErrNoChildrenForEphemerals),
 		errors.Is(err, zk.ErrInvalidFlags):
 		return errRefused, true
 	default:
+		if code, ok := unnamedCode(err); ok && !ambiguous(code) {
+			return errRefused, true
+		}
 		return nil, false
 	}
+}
+
+// unnamedCode returns the code of a server's answer for which go-zookeeper has no
+// value of its own; then only the text tells.
+func unnamedCode(err error) (code int, ok bool) {
+	_, scanErr := fmt.Sscanf(err.Error(), "unknown error: %d", &code)
+	return code, scanErr == nil
+}
+
+// ambiguous reports whether a server that answers with the code may have applied
+// the request: it lost the quorum, or did not wait for it.
+func ambiguous(code int) bool {
+	const connectionLoss, operationTimeout, requestTimeout = -4, -7, -122
+	return code == connectionLoss || code == operationTimeout || code == requestTimeout
 }

@@ -101,14 +101,14 @@ func (s *Session) request(op Op) any {
 	}
 }
 
-// failedOp finds the operation that failed: the only one that carries a typed
-// code. Those before it say nothing, those after it carry an untyped one.
+// failedOp finds the operation that failed: the first that carries a code. Those
+// before it say nothing, those after it that they were not tried.
 func (s *Session) failedOp(ops []Op, results []zk.MultiResponse) error {
 	for i, r := range results {
 		if r.Error == nil || i >= len(ops) {
 			continue
 		}
-		if _, typed := answer(r.Error); typed {
+		if _, known := answer(r.Error); known {
 			return &MultiError{Index: i, Err: s.failed(ops[i].kind, ops[i].path, r.Error)}
 		}
 	}
