@@ -113,7 +113,6 @@ func electorEndToEnd(t *testing.T, c *contest) {
 				t.Fatalf("Run ended early: %v", err)
 				return event{}
 			}
-			return event{}
 		case <-time.After(c.patience):
 			t.Fatalf("nothing happened for %s", c.patience)
 			return event{}
