@@ -40,7 +40,7 @@ func (a *Agent) build(bound net.Addr) (*house, error) {
 		return nil, err
 	}
 	h := &house{id: id, address: "http://" + net.JoinHostPort(host, port), fatal: make(chan error, 1), metrics: newMetrics()}
-	log := a.log.With("id", id)
+	log := a.log
 	if h.backend, err = a.newBackend(id); err != nil {
 		return nil, err
 	}

@@ -44,6 +44,7 @@ type Dispatchers interface {
 
 // Backend reports the connection to the backend; ha.Services does.
 type Backend interface {
+	// Health reports it without blocking.
 	Health() ha.Health
 }
 

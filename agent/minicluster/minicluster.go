@@ -1,6 +1,3 @@
-// Package minicluster runs a whole coordd cluster in one process, for tests and
-// the demo: several agents on one embedded backend, each with its own HTTP port
-// and worker, of which any can be made to crash.
 package minicluster
 
 import (
