@@ -74,12 +74,18 @@ func (c *frameConn) nextFrame() error {
 	if _, err := io.ReadFull(c.Conn, frame[4:]); err != nil {
 		return err
 	}
-	c.pending = frame
-	timeout := time.Duration(binary.BigEndian.Uint32(frame[8:])) * time.Millisecond
-	if timeout > 0 { // zero when the server says that the session expired
+	timeout := time.Duration(int32(binary.BigEndian.Uint32(frame[8:]))) * time.Millisecond //nolint:gosec // as it was sent
+	id := int64(binary.BigEndian.Uint64(frame[12:]))                                       //nolint:gosec // as it was sent
+	switch {
+	case timeout > 0:
 		c.limit = readLimit(timeout)
-		return c.connected(timeout, int64(binary.BigEndian.Uint64(frame[12:]))) //nolint:gosec // ids are 64 bits, signed by convention only
+		if err := c.connected(timeout, id); err != nil {
+			return err
+		}
+	case id != 0: // both are zero when the server says that the session expired
+		return fmt.Errorf("server %s gave session %#x the time-out %v", c.RemoteAddr(), id, timeout)
 	}
+	c.pending = frame
 	return nil
 }
 
@@ -95,10 +101,7 @@ func (c *frameConn) SetReadDeadline(t time.Time) error {
 
 // SetWriteDeadline keeps the deadline within the bound, and never lifts it.
 func (c *frameConn) SetWriteDeadline(t time.Time) error {
-	if c.limit == 0 {
-		return c.Conn.SetWriteDeadline(c.connectBy)
-	}
-	return c.Conn.SetWriteDeadline(t)
+	return c.Conn.SetWriteDeadline(c.bound(t))
 }
 
 func (c *frameConn) bound(t time.Time) time.Time {

@@ -76,6 +76,7 @@ func (s *Session) dialer(life context.Context, hosts *servers) zk.Dialer {
 		}
 		// A third of T for dial and handshake leaves time for two more servers.
 		within := max(minConnect, s.Timeout()/3)
+		connectBy := time.Now().Add(within)
 		ctx, cancel := context.WithTimeout(life, min(within, maxDial))
 		defer cancel()
 		raw, err := s.cfg.Dial(ctx, network, addr)
@@ -85,7 +86,7 @@ func (s *Session) dialer(life context.Context, hosts *servers) zk.Dialer {
 		}
 		conn := &frameConn{
 			Conn:      raw,
-			connectBy: time.Now().Add(within),
+			connectBy: connectBy,
 			connected: s.negotiated,
 			heard:     s.heard,
 		}
