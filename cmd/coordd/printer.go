@@ -50,15 +50,19 @@ func (p *printer) paint(c color, text string) string {
 	return string(c) + text + string(reset)
 }
 
-// title prints a line of its own.
-func (p *printer) title(text string) {
-	fmt.Fprintf(p.out, "\n%s\n\n", p.paint(bold, text))
+// title prints lines that stand by themselves.
+func (p *printer) title(lines ...string) {
+	fmt.Fprintln(p.out)
+	for _, line := range lines {
+		fmt.Fprintln(p.out, p.paint(bold, line))
+	}
+	fmt.Fprintln(p.out)
 }
 
 // event prints what has just happened.
 func (p *printer) event(kind string, c color, format string, args ...any) {
 	at := fmt.Sprintf("%6.2fs", time.Since(p.began).Seconds())
-	fmt.Fprintf(p.out, "%s  %s  %s\n", p.paint(dim, at), p.paint(c, fmt.Sprintf("%-7s", kind)), fmt.Sprintf(format, args...))
+	fmt.Fprintf(p.out, "%s  %s  %s\n", p.paint(dim, at), p.paint(c, fmt.Sprintf("%-6s", kind)), fmt.Sprintf(format, args...))
 }
 
 // block prints a text, indented, under a heading.

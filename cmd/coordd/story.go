@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,11 +82,9 @@ func (s *story) play(ctx context.Context, name string, data []byte) (job.Snapsho
 // begin introduces the coordinators.
 func (s *story) begin(ctx context.Context) error {
 	s.print.title("coordd demo: three coordinators in this process, one job, one crash")
-	var nodes []string
 	for i, url := range s.cluster.URLs() {
-		nodes = append(nodes, s.cluster.ID(i)+" at "+strings.TrimPrefix(url, "http://"))
+		s.print.event("start", plain, "%s at %s", s.cluster.ID(i), url)
 	}
-	s.print.event("cluster", plain, "%s", strings.Join(nodes, ", "))
 	l, err := s.leader(ctx, 0)
 	if err != nil {
 		return err
@@ -122,7 +121,7 @@ func (s *story) submit(ctx context.Context, name string, data []byte) error {
 	if _, _, err := c.Submit(ctx, s.id, data); err != nil {
 		return err
 	}
-	s.print.event("job", cyan, "%q submitted to %s, a standby: accepted durably as %s", name, s.cluster.ID(standby), s.id)
+	s.print.event("job", cyan, "%q sent to standby %s, stored durably as %s", name, s.cluster.ID(standby), s.id)
 	return nil
 }
 
@@ -158,18 +157,22 @@ func (s *story) follow(ctx context.Context, enough func(job.Snapshot) bool) (job
 func (s *story) report(snap job.Snapshot) {
 	for _, t := range snap.Tasks {
 		running, finished, all := count(t, job.SubtaskRunning), count(t, job.SubtaskFinished), len(t.Subtasks)
-		epoch, attempt := int64(0), 0
+		epoch := int64(0)
 		for _, sub := range t.Subtasks {
-			epoch, attempt = max(epoch, sub.Epoch), max(attempt, sub.Attempt)
+			epoch = max(epoch, sub.Epoch)
+		}
+		again := ""
+		if slices.Contains(s.cut, t.ID) {
+			again = "again "
 		}
 		var text string
 		switch {
 		case finished == all:
-			text = fmt.Sprintf("%-8s finished, in epoch %d", t.ID, epoch)
+			text = fmt.Sprintf("%-8s finished in epoch %d", t.ID, epoch)
 		case count(t, job.SubtaskFailed) > 0:
 			text = fmt.Sprintf("%-8s failed", t.ID)
 		case running > 0:
-			text = fmt.Sprintf("%-8s runs, %s, attempt %d in epoch %d", t.ID, plural(all, "subtask"), attempt, epoch)
+			text = fmt.Sprintf("%-8s runs %sin epoch %d, %s", t.ID, again, epoch, plural(all, "subtask"))
 		default:
 			continue
 		}
@@ -184,14 +187,14 @@ func (s *story) report(snap job.Snapshot) {
 func (s *story) crash(ctx context.Context) error {
 	s.killed = time.Now()
 	s.cluster.Kill(s.cluster.Index(s.first.ID))
-	s.print.event("crash", red, "%s is killed and resigns nothing; its session takes up to %s to expire", s.first.ID, demoSession)
+	s.print.event("crash", red, "%s is killed; its session takes up to %s to expire", s.first.ID, demoSession)
 	l, err := s.leader(ctx, s.first.Epoch)
 	if err != nil {
 		return err
 	}
 	s.now = l
 	elected := l.Since.Sub(s.killed)
-	s.print.event("leader", green, "%s leads in epoch %d: elected after %s, recovered and ready %s later",
+	s.print.event("leader", green, "%s leads in epoch %d: elected after %s, ready %s later",
 		l.ID, l.Epoch, short(elected), short(time.Since(s.killed)-elected))
 	return nil
 }
@@ -202,7 +205,7 @@ func (s *story) end(snap job.Snapshot) error {
 	if snap.Status != job.StatusFinished {
 		color = red
 	}
-	s.print.event("job", color, "%s, its one result recorded in epoch %d", snap.Status, snap.Epoch)
+	s.print.event("job", color, "%s; its one result is recorded, in epoch %d", snap.Status, snap.Epoch)
 	for _, t := range snap.Tasks {
 		for _, sub := range t.Subtasks {
 			switch {
@@ -219,24 +222,23 @@ func (s *story) end(snap job.Snapshot) error {
 	if s.killed.IsZero() {
 		return nil
 	}
-	s.print.title(fmt.Sprintf("%s died in epoch %d, %s took over in epoch %d.%s",
-		s.first.ID, s.first.Epoch, s.now.ID, s.now.Epoch, s.moral()))
+	s.print.title(s.moral()...)
 	if s.now.Epoch <= s.first.Epoch {
 		return errors.New("the epoch did not grow; this is a fault of coordd")
 	}
 	return nil
 }
 
-// moral says what the crash meant for the tasks.
-func (s *story) moral() string {
-	var text string
+// moral says in a few lines what the crash meant.
+func (s *story) moral() []string {
+	lines := []string{fmt.Sprintf("%s died in epoch %d; %s took over in epoch %d.", s.first.ID, s.first.Epoch, s.now.ID, s.now.Epoch)}
 	if len(s.kept) > 0 {
-		text += " What had finished did not run again: " + strings.Join(s.kept, ", ") + "."
+		lines = append(lines, "Had finished, did not run again: "+strings.Join(s.kept, ", ")+".")
 	}
 	if len(s.cut) > 0 {
-		text += " What was cut off did: " + strings.Join(s.cut, ", ") + "."
+		lines = append(lines, "Was cut off, ran again: "+strings.Join(s.cut, ", ")+".")
 	}
-	return text
+	return lines
 }
 
 func pause(ctx context.Context) error {
