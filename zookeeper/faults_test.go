@@ -50,8 +50,8 @@ func hostile(t *testing.T, answer []byte) (client net.Conn, dropped <-chan struc
 func connectResponse(timeout int32, session int64) []byte {
 	b := binary.BigEndian.AppendUint32(nil, 36)
 	b = binary.BigEndian.AppendUint32(b, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(timeout)) //nolint:gosec // sent as it is
-	b = binary.BigEndian.AppendUint64(b, uint64(session)) //nolint:gosec // sent as it is
+	b = binary.BigEndian.AppendUint32(b, uint32(timeout))
+	b = binary.BigEndian.AppendUint64(b, uint64(session))
 	b = binary.BigEndian.AppendUint32(b, 16)
 	return append(b, make([]byte, 16)...)
 }
