@@ -13,8 +13,8 @@ import (
 const latchSuffix = "latch-"
 
 // latchName tells contenders from other children. The counter is a signed
-// 32-bit number that ZooKeeper prints with "%010d".
-var latchName = regexp.MustCompile(`latch-(-\d{10}|\d{10})$`)
+// 32-bit number that ZooKeeper prints with "%010d", whose width counts the sign.
+var latchName = regexp.MustCompile(`latch-(-\d{9,10}|\d{10})$`)
 
 // lastSequence is where contending is refused, a million before the counter
 // overflows and orders would turn around.
