@@ -247,8 +247,10 @@ func (t *tenure) published() []string {
 func (t *tenure) Release(ctx context.Context) error {
 	t.stop()
 	<-t.held
-	if t.session.Err() != nil {
-		return nil
+	select {
+	case <-t.session.Done():
+		return nil // everything went with it
+	default:
 	}
 	for {
 		var ops []zookeeper.Op
@@ -266,9 +268,9 @@ func (t *tenure) Release(ctx context.Context) error {
 			return nil
 		case errors.Is(err, leader.ErrFenced) && !errors.Is(err, zookeeper.ErrUnknownOutcome):
 			t.session.Close() // deleted by somebody else; the infos go with the session
-			return nil        //nolint:nilerr // nothing is left to be released
+			return nil
 		case errors.Is(err, leader.ErrFenced):
-			return nil //nolint:nilerr // our own first try deleted it
+			return nil // our own first try deleted it
 		case !errors.Is(err, zookeeper.ErrNoNode):
 			return t.abandon(err)
 		}
@@ -278,8 +280,5 @@ func (t *tenure) Release(ctx context.Context) error {
 // abandon closes the session so that nothing of the term stays behind.
 func (t *tenure) abandon(err error) error {
 	t.session.Close()
-	if err == nil {
-		return nil
-	}
 	return fmt.Errorf("election: release %s: the session was closed instead, its nodes vanish within %v: %w", t.guard.Path(), t.session.Timeout(), err)
 }
