@@ -6,7 +6,7 @@ GO ?= go
 BIN := $(CURDIR)/.bin
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
-TEST_TIMEOUT ?= 15m
+TEST_TIMEOUT ?= 8m
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test check lint vet fmt-check tidy-check bench deps clean

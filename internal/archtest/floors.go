@@ -24,7 +24,7 @@ func floors() [][]string {
 		// What wires everything.
 		{"agent", "agent/minicluster"},
 		// Programs.
-		{"cmd/coordd", "bench/*", "e2e"},
+		{"cmd/coordd", "bench/*", "e2e", "e2e/*"},
 	}
 }
 
