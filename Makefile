@@ -41,7 +41,7 @@ tidy-check: ## Fail if go.mod or go.sum is not tidy
 bench: deps ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -timeout $(TEST_TIMEOUT) ./...
 
-deps: ## Install what the tests need: ZooKeeper with Java, and a C compiler
+deps: ## Install what the tests need: ZooKeeper, Curator, Java, a C compiler
 	@scripts/install-deps
 
 clean: ## Remove what the Makefile built and installed
