@@ -5,8 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
+
+// opSetWatches is the operation with which go-zookeeper takes its watches along to
+// the next connection.
+const opSetWatches = 101
 
 // Lengths of frames, without their four-byte header.
 const (
@@ -21,6 +26,11 @@ const (
 // hold it for several session time-outs; and refuses frames whose length would
 // make go-zookeeper panic or allocate without bound.
 //
+// After a reconnect it delivers nothing until go-zookeeper has sent its watches
+// again. Their request names the last transaction that was seen, which go-zookeeper
+// reads while its other goroutine may already raise it with a reply: the server
+// would then keep to itself what happened in between.
+//
 // go-zookeeper reads from one goroutine at a time and writes from another; the
 // fields below the line belong to the reader.
 type frameConn struct {
@@ -28,6 +38,11 @@ type frameConn struct {
 	connectBy time.Time                                   // end of the handshake
 	connected func(timeout time.Duration, id int64) error // called once, with the negotiated T
 	heard     func()                                      // called for every frame
+	rewatches func() bool                                 // whether watches will be sent again
+	gone      chan struct{}                               // closed by Close
+	hangUp    sync.Once
+	rewatched chan struct{} // closed when they were sent; nil when there are none
+	resent    sync.Once
 
 	limit   time.Duration // for one frame; zero until connected
 	pending []byte        // read ahead, to be delivered first
@@ -51,8 +66,47 @@ func (c *frameConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write passes bytes on. go-zookeeper writes whole requests.
+func (c *frameConn) Write(p []byte) (int, error) {
+	if c.rewatched != nil && len(p) >= 12 && binary.BigEndian.Uint32(p[8:]) == opSetWatches {
+		c.resent.Do(func() { close(c.rewatched) })
+	}
+	return c.Conn.Write(p)
+}
+
+// Close closes the connection under whoever waits for it. It may be called again.
+func (c *frameConn) Close() error {
+	c.hangUp.Do(func() { close(c.gone) })
+	return c.Conn.Close()
+}
+
+// awaitWatches blocks until the watches were sent again, as long as a connection
+// may be silent.
+func (c *frameConn) awaitWatches() error {
+	select {
+	case <-c.rewatched:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(c.limit)
+	defer timer.Stop()
+	select {
+	case <-c.rewatched:
+		return nil
+	case <-c.gone:
+		return net.ErrClosed
+	case <-timer.C:
+		return fmt.Errorf("watches were not sent again within %v", c.limit)
+	}
+}
+
 // nextFrame reads the header of a frame, and all of the connect response.
 func (c *frameConn) nextFrame() error {
+	if c.rewatched != nil {
+		if err := c.awaitWatches(); err != nil {
+			return err
+		}
+	}
 	head := make([]byte, 4)
 	if _, err := io.ReadFull(c.Conn, head); err != nil {
 		return err
@@ -81,6 +135,9 @@ func (c *frameConn) nextFrame() error {
 		c.limit = readLimit(timeout)
 		if err := c.connected(timeout, id); err != nil {
 			return err
+		}
+		if c.rewatches() {
+			c.rewatched = make(chan struct{})
 		}
 	case id != 0: // both are zero when the server says that the session expired
 		return fmt.Errorf("server %s gave session %#x the time-out %v", c.RemoteAddr(), id, timeout)

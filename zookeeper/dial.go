@@ -89,6 +89,8 @@ func (s *Session) dialer(life context.Context, hosts *servers) zk.Dialer {
 			connectBy: connectBy,
 			connected: s.negotiated,
 			heard:     s.heard,
+			rewatches: s.watches.confirmed,
+			gone:      make(chan struct{}),
 		}
 		if !s.adopt(conn) {
 			raw.Close()

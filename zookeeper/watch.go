@@ -44,6 +44,19 @@ func (w watches) arm(one *watch) {
 	one.armed = true
 }
 
+// confirmed reports whether a server has confirmed any of the watches. go-zookeeper
+// then knows it too, and sends it again after a reconnect.
+func (w watches) confirmed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, one := range w.byPath {
+		if one.armed {
+			return true
+		}
+	}
+	return false
+}
+
 func (w watches) fire(path string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -103,3 +103,27 @@ func TestTheEndOfASessionFiresItsWatches(t *testing.T) {
 		})
 	}
 }
+
+// Requests that waited for the connection are answered at once when it is back. What
+// happened to watched nodes before is reported all the same.
+func TestAWatchMissesNothingBehindRequestsThatWaited(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
+		link := fake.NewLink()
+		s, other := connect(t, link), connect(t, fake)
+		ctx := within(t)
+		must(t, other.Create(ctx, "/there", nil, zookeeper.Persistent))
+		there := watching(t, s, "/there", 1)
+		heal := cut(t, link, s)
+		answers := make(chan error, manyRequests)
+		for range manyRequests {
+			go func() { answers <- s.Delete(ctx, "/nothing", -1) }()
+		}
+		synctest.Wait()
+		must(t, other.Multi(ctx, zookeeper.SetOp("/there", []byte("new"), -1)))
+		heal()
+		for range manyRequests {
+			wantErr(t, "delete", <-answers, zookeeper.ErrNoNode)
+		}
+		<-there
+	})
+}
