@@ -32,7 +32,8 @@ type TaskSnapshot struct {
 type SubtaskSnapshot struct {
 	Index  int           `json:"index"`
 	Status SubtaskStatus `json:"status"`
-	// Attempt counts from 1 over all terms, zero before the first.
+	// Attempt counts from 1, zero before the first. An attempt that a fail-over cut
+	// off does not count: the next term may use its number again, in its own epoch.
 	Attempt int `json:"attempt"`
 	// Epoch is the term in which the attempt was deployed.
 	Epoch int64 `json:"epoch,omitempty"`
