@@ -38,8 +38,13 @@ fmt-check: ## Fail if a file is not formatted by gofmt
 tidy-check: ## Fail if go.mod or go.sum is not tidy
 	@$(GO) mod tidy -diff || { echo "go.mod or go.sum is not tidy; run: go mod tidy"; exit 1; }
 
-bench: deps ## Run the benchmarks
+bench: deps ## Run the benchmarks: those of the packages, then the commands in bench/
 	$(GO) test -run '^$$' -bench . -benchmem -timeout $(TEST_TIMEOUT) ./...
+	@for main in bench/*/main.go; do \
+		[ -e "$$main" ] || continue; \
+		echo "==> $$(dirname $$main)"; \
+		$(GO) run "./$$(dirname $$main)" || exit 1; \
+	done
 
 deps: ## Install what the tests need: ZooKeeper, Curator, Java, a C compiler
 	@scripts/install-deps

@@ -35,7 +35,8 @@ func bans() []ban {
 	components := []string{"coordinator", "cluster/jobmaster", "cluster/taskexecutor", "cluster/resourcemanager"}
 	return []ban{
 		{
-			packages: []string{"*"}, except: []string{"zookeeper", "zookeeper/zookeepertest"}, targets: []string{zk}, tests: true,
+			// The benchmarks measure against the bare client.
+			packages: []string{"*"}, except: []string{"zookeeper", "zookeeper/zookeepertest", "bench/*"}, targets: []string{zk}, tests: true,
 			reason: "its traps are known in one place: use package zookeeper",
 		},
 		{

@@ -21,8 +21,8 @@ func floors() [][]string {
 			"ha/zk", "ha/embedded", "coordinator", "web", "client",
 			"cluster/jobmaster", "cluster/taskexecutor", "cluster/resourcemanager",
 		},
-		// What wires everything.
-		{"agent", "agent/minicluster"},
+		// What wires everything; what the benchmarks share.
+		{"agent", "agent/minicluster", "bench/internal/*"},
 		// Programs.
 		{"cmd/coordd", "bench/*", "e2e", "e2e/*"},
 	}
@@ -99,11 +99,11 @@ func sideways(p *Package, target string) bool {
 func supportRule() Rule {
 	return Rule{
 		Name:   "support",
-		Remedy: "packages named *test exist for tests: import them from _test.go files and from one another only",
+		Remedy: "packages named *test exist for tests: import them from _test.go files, benchmarks and one another only",
 		Check: func(m *Module) []Finding {
 			return each(m, func(p *Package, f *File) []Finding {
 				var found []Finding
-				if f.Test || p.Support() {
+				if f.Test || p.Support() || matches([]string{"bench/*", "e2e/*"}, p.Path) {
 					return nil
 				}
 				for _, spec := range f.Syntax.Imports {
