@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/coordd/coordd/cluster/gateway"
+	"github.com/coordd/coordd/internal/process"
 )
 
 // drainWait is how long the output is still read when the group has ended. Only
@@ -46,7 +47,7 @@ func (a *attempt) cancel(why string) {
 }
 
 // run starts the command, waits for its end and says how it ended.
-func (a *attempt) run(spawner *spawner, cfg Config) gateway.AttemptEnd {
+func (a *attempt) run(spawner *process.Spawner, cfg Config) gateway.AttemptEnd {
 	select {
 	case <-a.canceled:
 		return gateway.AttemptEnd{Attempt: a.d.Attempt, Outcome: gateway.OutcomeCanceled, Reason: a.why}
@@ -60,7 +61,7 @@ func (a *attempt) run(spawner *spawner, cfg Config) gateway.AttemptEnd {
 	if err != nil {
 		return a.failed(fmt.Errorf("no pipe for the output: %w", err))
 	}
-	err = spawner.start(cmd)
+	err = spawner.Start(cmd)
 	out.started()
 	if err != nil {
 		out.finish()
@@ -83,10 +84,10 @@ func (a *attempt) failed(reason error) gateway.AttemptEnd {
 // wait lets the command run to its end, or ends it when it is cancelled or its
 // time is over. When it returns, the command is reaped and its group is gone.
 func (a *attempt) wait(cmd *exec.Cmd, grace time.Duration) (gateway.Outcome, string) {
-	p := newProcess(cmd)
+	p := process.NewGroup(cmd)
 	exited := make(chan struct{})
 	go func() {
-		p.await()
+		p.Await()
 		close(exited)
 	}()
 
@@ -100,7 +101,7 @@ func (a *attempt) wait(cmd *exec.Cmd, grace time.Duration) (gateway.Outcome, str
 	}
 	canceled := a.canceled
 	term := func() {
-		p.signal(syscall.SIGTERM)
+		p.Signal(syscall.SIGTERM)
 		canceled, timeout, kill = nil, nil, time.After(grace)
 	}
 	for {
@@ -112,9 +113,9 @@ func (a *attempt) wait(cmd *exec.Cmd, grace time.Duration) (gateway.Outcome, str
 			outcome, reason = gateway.OutcomeFailed, fmt.Sprintf("timed out after %s", a.d.Timeout)
 			term()
 		case <-kill:
-			p.signal(syscall.SIGKILL)
+			p.Signal(syscall.SIGKILL)
 		case <-exited:
-			p.finish()
+			p.Finish()
 			if outcome == "" {
 				return verdict(cmd.ProcessState)
 			}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/coordd/coordd/cluster/gateway"
+	"github.com/coordd/coordd/internal/process"
 	"github.com/coordd/coordd/job"
 )
 
@@ -39,7 +40,7 @@ func command(d gateway.Deployment, base string) (*exec.Cmd, error) {
 	}
 	cmd.Dir = dir
 	cmd.Env = environ(d)
-	cmd.SysProcAttr = processAttributes()
+	cmd.SysProcAttr = process.Attributes()
 	return cmd, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/coordd/coordd/cluster/gateway"
+	"github.com/coordd/coordd/internal/process"
 	"github.com/coordd/coordd/job"
 )
 
@@ -70,7 +71,7 @@ type Executor struct {
 	// calls carries every access to the slots to Run's goroutine, which owns them.
 	calls    chan func(*slots)
 	done     chan struct{}
-	spawner  *spawner
+	spawner  *process.Spawner
 	attempts sync.WaitGroup
 }
 
@@ -86,7 +87,7 @@ func New(cfg Config) (*Executor, error) {
 		started: make(chan struct{}),
 		calls:   make(chan func(*slots)),
 		done:    make(chan struct{}),
-		spawner: newSpawner(),
+		spawner: process.NewSpawner(),
 	}, nil
 }
 
@@ -99,7 +100,7 @@ func (e *Executor) Run(ctx context.Context) error {
 	}
 	close(e.started)
 	var spawning sync.WaitGroup
-	spawning.Go(e.spawner.run)
+	spawning.Go(e.spawner.Run)
 
 	s := newSlots(e.cfg.ID, e.cfg.Slots)
 	end := ctx.Done()
@@ -114,7 +115,7 @@ func (e *Executor) Run(ctx context.Context) error {
 	}
 	close(e.done)
 	e.attempts.Wait()
-	e.spawner.stop()
+	e.spawner.Stop()
 	spawning.Wait()
 	return ctx.Err()
 }
