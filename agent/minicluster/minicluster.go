@@ -196,8 +196,9 @@ func (c *Cluster) Index(id string) int {
 func (c *Cluster) Kill(i int) {
 	m := c.members[i]
 	m.once.Do(func() {
-		m.listener.crash()
+		// First the session: an agent whose listener breaks stops, and would resign.
 		m.participant.Kill()
+		m.listener.crash()
 		close(m.killed)
 	})
 }
