@@ -29,11 +29,11 @@ func TestAgentAnswersAndKeepsTryingWithoutZooKeeper(t *testing.T) {
 
 func TestJobSurvivesTheLossOfZooKeeper(t *testing.T) {
 	srv := zookeepertest.StartServer(t, zookeepertest.TickTime(200e6))
-	agents := threeAgents(t, srv.Addr(), "--session-timeout", "2s")
+	agents := threeAgents(t, srv.Addr(), "--session-timeout", "4s")
 	leader, epoch, _ := awaitLeader(t, 0, agents...)
 	dir := t.TempDir()
 	wantExit(t, 0, "job", "submit", writeFile(t, "stages.yaml", stages, dir), "--id", "stages", "--address", leader.url())
-	eventually(t, "the second stage", func() bool { return len(starts(t, dir)["second/0"]) == 1 })
+	eventually(t, "the second stage", func() bool { return len(starts(t, dir)["second/0"]) >= 1 })
 
 	srv.Kill()
 	eventually(t, "the leader to step down", func() bool {
