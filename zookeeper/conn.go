@@ -9,10 +9,6 @@ import (
 	"time"
 )
 
-// opSetWatches is the operation with which go-zookeeper takes its watches along to
-// the next connection.
-const opSetWatches = 101
-
 // Lengths of frames, without their four-byte header.
 const (
 	minConnectFrame = 20  // version, time-out, session id, length of the password
@@ -38,15 +34,16 @@ type frameConn struct {
 	connectBy time.Time                                   // end of the handshake
 	connected func(timeout time.Duration, id int64) error // called once, with the negotiated T
 	heard     func()                                      // called for every frame
-	rewatches func() bool                                 // whether watches will be sent again
+	rewatches *rewatches                                  // the session's
 	gone      chan struct{}                               // closed by Close
 	hangUp    sync.Once
-	rewatched chan struct{} // closed when they were sent; nil when there are none
+	rewatched chan struct{} // closed when they were sent; nil when there can be none
 	resent    sync.Once
 
 	limit   time.Duration // for one frame; zero until connected
 	pending []byte        // read ahead, to be delivered first
 	rest    int           // bytes of the current frame still to be read
+	awaited bool          // nothing is held back any more
 }
 
 // Read delivers the bytes of the next frame, whose length it has checked.
@@ -68,7 +65,7 @@ func (c *frameConn) Read(p []byte) (int, error) {
 
 // Write passes bytes on. go-zookeeper writes whole requests.
 func (c *frameConn) Write(p []byte) (int, error) {
-	if c.rewatched != nil && len(p) >= 12 && binary.BigEndian.Uint32(p[8:]) == opSetWatches {
+	if c.rewatched != nil && len(p) >= 12 && binary.BigEndian.Uint32(p[8:]) == opSetWatches && c.rewatches.resent() {
 		c.resent.Do(func() { close(c.rewatched) })
 	}
 	return c.Conn.Write(p)
@@ -80,29 +77,24 @@ func (c *frameConn) Close() error {
 	return c.Conn.Close()
 }
 
-// awaitWatches blocks until the watches were sent again, as long as a connection
-// may be silent.
+// awaitWatches blocks until the watches were sent again.
 func (c *frameConn) awaitWatches() error {
-	select {
-	case <-c.rewatched:
-		return nil
-	default:
-	}
-	timer := time.NewTimer(c.limit)
+	timer := time.NewTimer(rewatchWithin)
 	defer timer.Stop()
 	select {
 	case <-c.rewatched:
-		return nil
+	case <-timer.C:
+		c.rewatches.settle()
 	case <-c.gone:
 		return net.ErrClosed
-	case <-timer.C:
-		return fmt.Errorf("watches were not sent again within %v", c.limit)
 	}
+	c.awaited = true
+	return nil
 }
 
 // nextFrame reads the header of a frame, and all of the connect response.
 func (c *frameConn) nextFrame() error {
-	if c.rewatched != nil {
+	if c.rewatched != nil && !c.awaited {
 		if err := c.awaitWatches(); err != nil {
 			return err
 		}
@@ -136,7 +128,7 @@ func (c *frameConn) nextFrame() error {
 		if err := c.connected(timeout, id); err != nil {
 			return err
 		}
-		if c.rewatches() {
+		if c.rewatches.handshake() {
 			c.rewatched = make(chan struct{})
 		}
 	case id != 0: // both are zero when the server says that the session expired

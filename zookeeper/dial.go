@@ -89,7 +89,7 @@ func (s *Session) dialer(life context.Context, hosts *servers) zk.Dialer {
 			connectBy: connectBy,
 			connected: s.negotiated,
 			heard:     s.heard,
-			rewatches: s.watches.confirmed,
+			rewatches: &s.rewatches,
 			gone:      make(chan struct{}),
 		}
 		if !s.adopt(conn) {

@@ -59,6 +59,8 @@ type Session struct {
 	stopped chan struct{}           // closed when nothing of the session runs any more
 	watches watches
 
+	rewatches rewatches
+
 	timeout atomic.Int64 // negotiated T; what was asked for until then
 	contact atomic.Int64 // Unix nanoseconds of the last frame
 

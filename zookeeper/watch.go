@@ -44,19 +44,6 @@ func (w watches) arm(one *watch) {
 	one.armed = true
 }
 
-// confirmed reports whether a server has confirmed any of the watches. go-zookeeper
-// then knows it too, and sends it again after a reconnect.
-func (w watches) confirmed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, one := range w.byPath {
-		if one.armed {
-			return true
-		}
-	}
-	return false
-}
-
 func (w watches) fire(path string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,6 +71,7 @@ func (w watches) closeAll() {
 // next can be older than the event. Errors: ErrExpired, ErrClosed, ErrSuspended
 // or ctx's, ErrNoAuth.
 func (s *Session) Watch(ctx context.Context, path string) (stat Stat, exists bool, fired <-chan struct{}, err error) {
+	s.rewatches.asked.Store(true)
 	one, armed := s.watches.at(s.cfg.Chroot + path)
 	type reply struct {
 		stat   Stat
