@@ -266,11 +266,11 @@ func (t *tenure) Release(ctx context.Context) error {
 		case err == nil:
 			t.guard.Fall()
 			return nil
-		case errors.Is(err, leader.ErrFenced) && !errors.Is(err, zookeeper.ErrUnknownOutcome):
-			t.session.Close() // deleted by somebody else; the infos go with the session
-			return nil
 		case errors.Is(err, leader.ErrFenced):
-			return nil // our own first try deleted it
+			// Deleted by somebody else or, after a lost reply, by our own first try:
+			// which of them is not known. The infos go with the session.
+			t.session.Close()
+			return nil
 		case !errors.Is(err, zookeeper.ErrNoNode):
 			return t.abandon(err)
 		}
