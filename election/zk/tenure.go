@@ -122,6 +122,9 @@ func (t *tenure) hold(ctx context.Context, lease *zookeeper.Lease, fired <-chan 
 				return
 			default:
 				t.log.Debug("renewal failed", "error", a.err)
+				// Waiting for the next turn would double the gap, and the lease of
+				// a doubled gap is over before the turn after that.
+				next.Reset(lease.Period() / 8)
 			}
 		}
 		end.Stop()
