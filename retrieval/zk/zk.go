@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -96,8 +97,11 @@ func (d *Driver) session(ctx context.Context, s *zookeeper.Session, component st
 			}
 			continue
 		}
-		seen, fired, err := d.look(ctx, s, d.cfg.Leaders+"/"+component)
-		if err != nil {
+		seen, fired, err := d.lookUntil(ctx, changed, s, d.cfg.Leaders+"/"+component)
+		switch {
+		case errors.Is(err, errInterrupted):
+			continue
+		case err != nil:
 			return err
 		}
 		observe(seen)
@@ -110,6 +114,31 @@ func (d *Driver) session(ctx context.Context, s *zookeeper.Session, component st
 			return ctx.Err()
 		}
 	}
+}
+
+// errInterrupted says that the connection changed under a look.
+var errInterrupted = errors.New("connection changed")
+
+// lookUntil looks unless the connection changes before the answer is there: reads
+// would wait for the next connection, and what was observed last would go on to
+// count as known.
+func (d *Driver) lookUntil(ctx context.Context, changed <-chan struct{}, s *zookeeper.Session, node string) (retrieval.Observation, <-chan struct{}, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel(nil)
+	watch.Go(func() {
+		select {
+		case <-changed:
+			cancel(errInterrupted)
+		case <-ctx.Done():
+		}
+	})
+	seen, fired, err := d.look(ctx, s, node)
+	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && s.Err() == nil {
+		return retrieval.Observation{}, nil, errInterrupted
+	}
+	return seen, fired, err
 }
 
 // look reads what is published now and returns the watch that was armed before.
