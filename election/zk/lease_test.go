@@ -68,7 +68,7 @@ type reign struct {
 }
 
 // reigns has a member lead again and again, and notes each term.
-func (m *member) reigns(ctx context.Context, t *testing.T, note func(reign)) {
+func (m *member) reigns(ctx context.Context, note func(reign)) {
 	for {
 		g := <-m.contend(ctx)
 		if g.err != nil {
@@ -120,7 +120,7 @@ func history(t *testing.T, fake *zookeepertest.Fake, policy DisconnectPolicy, se
 			parts.Go(func() { trouble(ctx, m.link, seed*3+uint64(i)) })
 		}
 		parts.Go(func() {
-			m.reigns(ctx, t, func(r reign) {
+			m.reigns(ctx, func(r reign) {
 				mu.Lock()
 				defer mu.Unlock()
 				all = append(all, r)
