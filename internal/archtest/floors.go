@@ -22,7 +22,7 @@ func floors() [][]string {
 			"cluster/jobmaster", "cluster/taskexecutor", "cluster/resourcemanager",
 		},
 		// What wires everything; what the benchmarks share.
-		{"agent", "agent/minicluster", "bench/internal/*"},
+		{"agent", "agent/command", "agent/minicluster", "bench/internal/*"},
 		// Programs.
 		{"cmd/coordd", "bench/*", "e2e", "e2e/*"},
 	}
