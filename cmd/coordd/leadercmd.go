@@ -25,10 +25,17 @@ func (r *remote) add(f *pflag.FlagSet) {
 	f.StringVarP(&r.output, "output", "o", "table", "table or json")
 }
 
+func (r *remote) checkOutput() error {
+	if r.output != "table" && r.output != "json" {
+		return &agent.InvalidError{Flag: "output", Value: r.output, Problem: "is not table or json"}
+	}
+	return nil
+}
+
 // client returns a client for the flags.
 func (r *remote) client(cfg client.Config) (*client.Client, error) {
-	if r.output != "table" && r.output != "json" {
-		return nil, &agent.InvalidError{Flag: "output", Value: r.output, Problem: "is not table or json"}
+	if err := r.checkOutput(); err != nil {
+		return nil, err
 	}
 	cfg.Addresses = r.addresses
 	c, err := client.New(cfg)
@@ -40,13 +47,19 @@ func (r *remote) client(cfg client.Config) (*client.Client, error) {
 
 func (a *app) leaderCommand() *cobra.Command {
 	var r remote
+	var l latchFlags
+	watch := false
 	cmd := &cobra.Command{
 		Use:   "leader [COMPONENT]",
 		Short: "Say who leads",
 		Long: "Says who leads a component: dispatcher, unless another one is given.\n\n" +
+			"With --latch it asks ZooKeeper who leads at that latch, be it an agent's, that of\n" +
+			"'coordd run', or a LeaderLatch of Apache Curator. It only reads. --watch goes on\n" +
+			"with a line for each change until it is interrupted.\n\n" +
 			"Exits with 0 when a leader is known, 2 when there is none, and 1 on an error.",
 		Example: "  coordd leader\n" +
-			"  coordd leader rest_server -o json --address http://127.0.0.1:7422,http://127.0.0.1:7424",
+			"  coordd leader rest_server -o json --address http://127.0.0.1:7422,http://127.0.0.1:7424\n" +
+			"  coordd leader --zookeeper 127.0.0.1:2181 --latch /billing/latch --watch",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return noArguments(cmd, args[1:])
@@ -55,6 +68,14 @@ func (a *app) leaderCommand() *cobra.Command {
 		},
 		ValidArgs: []string{leader.Dispatcher, leader.RESTServer},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case l.path != "" && len(args) > 0:
+				return fmt.Errorf("unexpected argument %q; a latch has one leader, of no component", args[0])
+			case l.path != "":
+				return a.latchLeader(cmd.Context(), l, r, watch)
+			case watch:
+				return &agent.InvalidError{Flag: "watch", Problem: "is for latches; add --latch PATH"}
+			}
 			component := leader.Dispatcher
 			if len(args) == 1 {
 				component = args[0]
@@ -63,6 +84,8 @@ func (a *app) leaderCommand() *cobra.Command {
 		},
 	}
 	r.add(cmd.Flags())
+	l.add(cmd.Flags())
+	cmd.Flags().BoolVar(&watch, "watch", false, "with --latch, print each change until interrupted")
 	return cmd
 }
 

@@ -102,7 +102,8 @@ func (a *app) root() *cobra.Command {
 		Long: "coordd makes services and jobs highly available on ZooKeeper.\n\n" +
 			"See it work:      coordd demo\n" +
 			"Try it:           coordd agent --dev\n" +
-			"Run a cluster:    coordd agent --zookeeper HOST:PORT,... --id NAME   (three times)\n\n" +
+			"Run a cluster:    coordd agent --zookeeper HOST:PORT,... --id NAME   (three times)\n" +
+			"Only one runs:    coordd run --zookeeper HOST:PORT,... --latch PATH --id NAME -- CMD\n\n" +
 			"Each flag can be given as a variable as well: --session-timeout as\n" +
 			"COORDD_SESSION_TIMEOUT. Flags win.",
 		SilenceErrors: true,
@@ -113,7 +114,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	asGroup(root)
-	root.AddCommand(a.agentCommand(), a.demoCommand(), a.leaderCommand(), a.jobCommand(), a.versionCommand())
+	root.AddCommand(a.agentCommand(), a.demoCommand(), a.leaderCommand(), a.runCommand(), a.jobCommand(), a.versionCommand())
 	return root
 }
 
