@@ -69,6 +69,38 @@ func TestAContenderWhoseNodeWasDeletedLeavesNothingOfItsSession(t *testing.T) {
 	})
 }
 
+// What the list said may be over when leadership is granted: only the guarded check
+// decides.
+func TestAGrantWaitsForAGuardedCheck(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
+		a, op := join(t, fake, "a", Ride), operator(t, fake)
+		checking := make(chan string, 1)
+		a.link.Delay(func(r zookeepertest.Request) (before, after time.Duration) {
+			if r.Op != zookeepertest.OpMulti {
+				return 0, 0
+			}
+			select {
+			case checking <- r.Ops[0].Path:
+			default:
+			}
+			return time.Second, 0
+		})
+		won := a.contend(within(t))
+		first := <-checking
+		if len(won) > 0 {
+			t.Error("granted before the check was answered")
+		}
+		must(t, op.Delete(within(t), first, -1))
+		g := <-won
+		must(t, g.err)
+		if g.tenure.guard.Path() == first {
+			t.Errorf("granted %s, whose check has failed", first)
+		}
+		wantLive(t, fake, g.tenure)
+		must(t, g.tenure.Release(within(t)))
+	})
+}
+
 func wantErr(t *testing.T, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
