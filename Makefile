@@ -9,7 +9,7 @@ GOLANGCI_LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 TEST_TIMEOUT ?= 8m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test check lint vet fmt-check tidy-check bench deps clean
+.PHONY: help demo build test check lint vet fmt-check tidy-check model bench deps clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ fmt-check: ## Fail if a file is not formatted by gofmt
 
 tidy-check: ## Fail if go.mod or go.sum is not tidy
 	@$(GO) mod tidy -diff || { echo "go.mod or go.sum is not tidy; run: go mod tidy"; exit 1; }
+
+model: deps ## Check the Spin models of latch, guard and lease
+	@docs/model/check.sh
 
 bench: deps ## Run the benchmarks: those of the packages, then the commands in bench/
 	$(GO) test -run '^$$' -bench . -benchmem -timeout $(TEST_TIMEOUT) ./...

@@ -35,6 +35,8 @@ type frameConn struct {
 	connected func(timeout time.Duration, id int64) error // called once, with the negotiated T
 	heard     func()                                      // called for every frame
 	rewatches *rewatches                                  // the session's
+	pulse     *pulse                                      // the session's
+	began     time.Time                                   // before the connection was asked for
 	gone      chan struct{}                               // closed by Close
 	hangUp    sync.Once
 	rewatched chan struct{} // closed when they were sent; nil when there can be none
@@ -67,6 +69,9 @@ func (c *frameConn) Read(p []byte) (int, error) {
 func (c *frameConn) Write(p []byte) (int, error) {
 	if c.rewatched != nil && len(p) >= 12 && binary.BigEndian.Uint32(p[8:]) == opSetWatches && c.rewatches.resent() {
 		c.resent.Do(func() { close(c.rewatched) })
+	}
+	if len(p) >= 12 && binary.BigEndian.Uint32(p[8:]) == opPing {
+		c.pulse.ping()
 	}
 	return c.Conn.Write(p)
 }
@@ -113,8 +118,7 @@ func (c *frameConn) nextFrame() error {
 	}
 	c.heard()
 	if c.limit > 0 {
-		c.pending, c.rest = head, int(size)
-		return nil
+		return c.nextReply(head, int(size))
 	}
 	frame := append(head, make([]byte, size)...)
 	if _, err := io.ReadFull(c.Conn, frame[4:]); err != nil {
@@ -128,6 +132,7 @@ func (c *frameConn) nextFrame() error {
 		if err := c.connected(timeout, id); err != nil {
 			return err
 		}
+		c.pulse.connect(c.began)
 		if c.rewatches.handshake() {
 			c.rewatched = make(chan struct{})
 		}
@@ -135,6 +140,19 @@ func (c *frameConn) nextFrame() error {
 		return fmt.Errorf("server %s gave session %#x the time-out %v", c.RemoteAddr(), id, timeout)
 	}
 	c.pending = frame
+	return nil
+}
+
+// nextReply reads as much of a frame after the handshake as tells what it answers.
+func (c *frameConn) nextReply(head []byte, size int) error {
+	frame := append(head, make([]byte, 4)...)
+	if _, err := io.ReadFull(c.Conn, frame[4:]); err != nil {
+		return err
+	}
+	if binary.BigEndian.Uint32(frame[4:]) == pingXid {
+		c.pulse.pong()
+	}
+	c.pending, c.rest = frame, size-4
 	return nil
 }
 

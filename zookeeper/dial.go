@@ -76,7 +76,8 @@ func (s *Session) dialer(life context.Context, hosts *servers) zk.Dialer {
 		}
 		// A third of T for dial and handshake leaves time for two more servers.
 		within := max(minConnect, s.Timeout()/3)
-		connectBy := time.Now().Add(within)
+		began := time.Now()
+		connectBy := began.Add(within)
 		ctx, cancel := context.WithTimeout(life, min(within, maxDial))
 		defer cancel()
 		raw, err := s.cfg.Dial(ctx, network, addr)
@@ -90,6 +91,8 @@ func (s *Session) dialer(life context.Context, hosts *servers) zk.Dialer {
 			connected: s.negotiated,
 			heard:     s.heard,
 			rewatches: &s.rewatches,
+			pulse:     &s.pulse,
+			began:     began,
 			gone:      make(chan struct{}),
 		}
 		if !s.adopt(conn) {

@@ -54,7 +54,7 @@ func FuzzFrame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, chunk uint8) {
 		sessions := 0
 		c := &frameConn{
-			Conn: recorded{Reader: bytes.NewReader(in)}, heard: func() {}, rewatches: new(rewatches),
+			Conn: recorded{Reader: bytes.NewReader(in)}, heard: func() {}, rewatches: new(rewatches), pulse: new(pulse),
 			connected: func(timeout time.Duration, id int64) error {
 				sessions++
 				if timeout <= 0 {

@@ -2,31 +2,49 @@ package zookeeper
 
 import "time"
 
-// leaseWindow is how many renewals are "recent": at T/8 each, two session
-// time-outs.
-const leaseWindow = 16
-
 // Lease computes until when an owner may trust that its ephemeral node exists. It
 // is a value without I/O and clock: Renewed takes what was measured, Deadline
 // answers. It is not safe for concurrent use.
 //
-// The server ends a session no earlier than T after it last heard of it, rounded
-// up to its ticks. What it last heard of may be older than the newest renewal that
-// was acknowledged here, if a server in between answers for a quorum that it has
-// lost; so the deadline is
+// The ensemble's leader ends a session T after it last counted it as active. It
+// counts a connect or reconnect at once. What a session does through a follower it
+// counts when the follower tells, which it does every half tick, for as long as it
+// is in touch with the leader; a write that it passes on is not counted by itself.
+// So what was answered at least half a tick before a renewal was sent has been
+// counted when that renewal is acknowledged: the follower was in touch after it had
+// told. The deadline is
 //
-//	sent + T - 2·max(T/8, largest recent gap) - largest recent round trip - tick/2 - margin
+//	anchor + T - margin
 //
-// where sent is the time before the newest acknowledged renewal was sent. The
-// tick is at most T/2, as servers refuse shorter session time-outs, so T/4 stands
-// for half of it unless Tick says otherwise.
+// where the anchor is the send time of the newest request that was surely counted.
+// Pings serve as anchors too, but renew nothing: a follower that lost its quorum
+// goes on answering them, and only an acknowledged write shows that it has not.
+//
+// The tick is at most T/2, as servers refuse shorter session time-outs, so T/4
+// stands for half of it unless it is known. The argument is checked by the model in
+// docs/model.
 type Lease struct {
 	timeout, halfTick, margin time.Duration
 
-	sent     time.Time
-	renewals int
-	gaps     [leaseWindow]time.Duration
-	trips    [leaseWindow]time.Duration
+	anchor  time.Time
+	renewed bool
+	pending []Beat // renewals that are not known to be counted, oldest first
+}
+
+// Beat is a request of a session that was answered.
+type Beat struct {
+	// Sent is the time before the request was sent.
+	Sent time.Time
+	// Answered is the time after its answer was received.
+	Answered time.Time
+}
+
+// Pulse is what a session did on its present connection.
+type Pulse struct {
+	// Connected is the time before the connection was asked for.
+	Connected time.Time
+	// Pings are the newest that were answered on it, oldest first.
+	Pings []Beat
 }
 
 // LeaseMargin is the share of T kept back for clocks that run at different rates
@@ -46,27 +64,42 @@ func NewLease(timeout, tick time.Duration) *Lease {
 // Period is how often to renew: every T/8.
 func (l *Lease) Period() time.Duration { return l.timeout / 8 }
 
-// Renewed notes a renewal that was sent and acknowledged at the given times.
-func (l *Lease) Renewed(sent, acknowledged time.Time) {
-	i := l.renewals % leaseWindow
-	l.gaps[i] = 0
-	if l.renewals > 0 {
-		l.gaps[i] = sent.Sub(l.sent)
+// Renewed notes an acknowledged renewal, and what the session did on the connection
+// that it has now.
+func (l *Lease) Renewed(r Beat, p Pulse) {
+	l.renewed = true
+	l.count(p.Connected)
+	told := r.Sent.Add(-l.halfTick) // what was answered until then has been counted
+	for _, ping := range p.Pings {
+		if !ping.Answered.After(told) {
+			l.count(ping.Sent)
+		}
 	}
-	l.trips[i] = acknowledged.Sub(sent)
-	l.sent = sent
-	l.renewals++
+	kept := l.pending[:0]
+	for _, b := range l.pending {
+		switch {
+		case b.Sent.Before(p.Connected): // another server may have kept it to itself
+		case b.Answered.After(told):
+			kept = append(kept, b)
+		default:
+			l.count(b.Sent)
+		}
+	}
+	l.pending = append(kept, r)
+}
+
+// count moves the anchor on; what was counted once stays so.
+func (l *Lease) count(sent time.Time) {
+	if sent.After(l.anchor) {
+		l.anchor = sent
+	}
 }
 
 // Deadline returns when the owner must have stopped. It is the zero time before
 // the first renewal.
 func (l *Lease) Deadline() time.Time {
-	if l.renewals == 0 {
+	if !l.renewed {
 		return time.Time{}
 	}
-	gap, trip := l.Period(), time.Duration(0)
-	for i := range l.gaps {
-		gap, trip = max(gap, l.gaps[i]), max(trip, l.trips[i])
-	}
-	return l.sent.Add(l.timeout - 2*gap - trip - l.halfTick - l.margin)
+	return l.anchor.Add(l.timeout - l.margin)
 }

@@ -60,6 +60,7 @@ type Session struct {
 	watches watches
 
 	rewatches rewatches
+	pulse     pulse
 
 	timeout atomic.Int64 // negotiated T; what was asked for until then
 	contact atomic.Int64 // Unix nanoseconds of the last frame

@@ -197,19 +197,29 @@ func (d *Driver) vanished(s *zookeeper.Session, node string) error {
 // grant confirms leadership and starts the tenure.
 func (d *Driver) grant(ctx context.Context, s *zookeeper.Session, node string, stat zookeeper.Stat, c election.Candidate) (*tenure, error) {
 	guard := s.Guard(node)
+	// A steady lease holds for 5T/8 from a renewal to the next; a grace of more than
+	// T/4 would leave too little of it.
+	if most := s.Timeout() / 4; c.StopGrace > most {
+		return nil, fmt.Errorf("election: stop grace %v is more than %v, a quarter of the session time-out, and leaves too little of the lease; lower the grace or raise the time-out",
+			c.StopGrace, most)
+	}
 	lease := zookeeper.NewLease(s.Timeout(), d.cfg.Tick)
 	for {
 		sent := time.Now()
 		err := guard.Check(ctx)
 		switch {
 		case err == nil:
-			lease.Renewed(sent, time.Now())
-			if room := lease.Deadline().Sub(sent) - lease.Period(); c.StopGrace >= room {
-				if lease.Deadline().Sub(sent) >= s.Timeout()*2/5 {
-					return nil, fmt.Errorf("election: stop grace %v leaves nothing of the lease, which is %v at a session time-out of %v; lower the grace or raise the time-out",
-						c.StopGrace, room.Round(time.Millisecond), s.Timeout())
+			lease.Renewed(zookeeper.Beat{Sent: sent, Answered: time.Now()}, s.Pulse())
+			if time.Until(lease.Deadline()) < c.StopGrace+lease.Period() {
+				// After a slow round trip, or a long silence: it grows with every check.
+				select {
+				case <-time.After(lease.Period() / 4):
+					continue
+				case <-s.Done():
+					return nil, errAgain
+				case <-ctx.Done():
+					return nil, ctx.Err()
 				}
-				continue // a slow round trip; measure again
 			}
 			return d.begin(ctx, s, guard, leader.Epoch(stat.Czxid)+d.cfg.EpochFloor, lease, c)
 		case errors.Is(err, leader.ErrFenced):

@@ -96,7 +96,8 @@ func term(t *testing.T, fake *zookeepertest.Fake, a, b *member, s *striker) {
 	default:
 		<-mine.Lost()
 	}
-	elapse(sessionTimeout / 4) // for renewals
+	elapse(sessionTimeout/4 + 100*time.Millisecond) // for renewals, and between them
+	synctest.Wait()
 	if err == nil && !closed(mine.Lost()) {
 		if got, _ := published(t, fake); got.Epoch != mine.Guard().Epoch() {
 			t.Errorf("epoch %d is published while epoch %d leads", got.Epoch, mine.Guard().Epoch())

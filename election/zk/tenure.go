@@ -76,8 +76,8 @@ func (t *tenure) Err() error {
 
 // ack is the answer to one renewal.
 type ack struct {
-	sent, acknowledged time.Time
-	err                error
+	beat zookeeper.Beat
+	err  error
 }
 
 // hold renews the lease and ends the term when it cannot.
@@ -115,7 +115,7 @@ func (t *tenure) hold(ctx context.Context, lease *zookeeper.Lease, fired <-chan 
 			renewing = false
 			switch {
 			case a.err == nil:
-				lease.Renewed(a.sent, a.acknowledged)
+				lease.Renewed(a.beat, t.session.Pulse())
 			case errors.Is(a.err, leader.ErrFenced):
 				end.Stop()
 				t.lose(fmt.Errorf("%w: %s", election.ErrNodeDeleted, t.guard.Path()))
@@ -133,7 +133,7 @@ func (t *tenure) hold(ctx context.Context, lease *zookeeper.Lease, fired <-chan 
 			renewals.Go(func() {
 				sent := time.Now()
 				err := t.guard.Check(renewCtx)
-				acks <- ack{sent: sent, acknowledged: time.Now(), err: err}
+				acks <- ack{beat: zookeeper.Beat{Sent: sent, Answered: time.Now()}, err: err}
 			})
 		}
 	}
