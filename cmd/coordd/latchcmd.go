@@ -19,7 +19,7 @@ import (
 
 const (
 	// readWithin bounds how long ZooKeeper may take to say who leads.
-	readWithin = 10 * time.Second
+	readWithin = 5 * time.Second
 	// emptyLook is how often a watched latch is read while nobody contends.
 	emptyLook = 500 * time.Millisecond
 )
