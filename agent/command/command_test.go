@@ -226,6 +226,20 @@ func TestKillLeavesNobody(t *testing.T) {
 	}
 }
 
+// The command ends at once with TERM, its child cleans up first.
+func TestTheWholeGroupHasTheGrace(t *testing.T) {
+	const script = `(trap 'sleep 0.2; touch "$1/clean"; exit' TERM; touch "$1/up"; while :; do sleep 0.02; done) & wait`
+	w := start(t, script, false)
+	term := newTenure(1)
+	w.driver <- term
+	w.await(t, "up")
+	term.lose(election.ErrLeaseExpired)
+	within(t, term.released, "the release")
+	if !w.exists("clean") {
+		t.Error("the command's child was killed while it cleaned up, or leadership was released before it had")
+	}
+}
+
 func TestPulseNoticesAPause(t *testing.T) {
 	const limit = time.Second
 	start := time.Now()
