@@ -213,7 +213,7 @@ func isUnspecified(host string) bool {
 func (c Config) stopGrace() time.Duration {
 	const (
 		share    = 8
-		shortest = 200 * time.Millisecond
+		shortest = 100 * time.Millisecond
 		longest  = time.Second
 	)
 	return min(max(c.SessionTimeout/share, shortest), longest)

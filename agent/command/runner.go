@@ -54,7 +54,7 @@ type Config struct {
 	// SessionTimeout is what is asked of ZooKeeper. Zero: DefaultSessionTimeout.
 	SessionTimeout time.Duration
 	// StopGrace is how long before the end of the lease the command must begin to
-	// stop; it gets KILL after 4/5 of that. It must be below a third of the session
+	// stop; it gets KILL after 4/5 of that. It must be below a quarter of the session
 	// time-out that ZooKeeper grants. Zero: a fifth of SessionTimeout, at most
 	// MaxDefaultStopGrace.
 	StopGrace time.Duration

@@ -83,10 +83,10 @@ func (a *app) runWhileLeading(ctx context.Context, cfg command.Config) error {
 			Flag: "session-timeout", Value: cfg.SessionTimeout.String(),
 			Problem: fmt.Sprintf("is too short; use %s or more", agent.MinSessionTimeout),
 		}
-	case cfg.StopGrace < 0 || cfg.StopGrace >= cfg.SessionTimeout/3:
+	case cfg.StopGrace < 0 || cfg.StopGrace >= cfg.SessionTimeout/4:
 		return &agent.InvalidError{
 			Flag: "stop-grace", Value: cfg.StopGrace.String(),
-			Problem: fmt.Sprintf("must be below a third of --session-timeout, which is %s", cfg.SessionTimeout),
+			Problem: fmt.Sprintf("must be below a quarter of --session-timeout, which is %s", cfg.SessionTimeout),
 		}
 	}
 	// Files are passed through; anything else is not a command line's.
