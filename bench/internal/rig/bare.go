@@ -113,17 +113,19 @@ func (b *Bare) Check(path string) error {
 	return err
 }
 
-// Sync has what this session reads next be as new as what others know already.
-func (b *Bare) Sync(path string) error {
-	if _, err := b.Conn.Sync(path); err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
+// Barrier has what this session reads next be as new as what others know already.
+// It is a write: ZooKeeper's sync waits for nothing at the ensemble's leader, where
+// a follower's client can know of a write earlier.
+func (b *Bare) Barrier() error {
+	if err := b.Check("/"); err != nil {
+		return fmt.Errorf("check /: %w", err)
 	}
 	return nil
 }
 
 // Watch returns the channel of a one-time watch on a node that exists.
 func (b *Bare) Watch(path string) (<-chan zk.Event, error) {
-	if err := b.Sync(path); err != nil {
+	if err := b.Barrier(); err != nil {
 		return nil, err
 	}
 	exists, _, event, err := b.Conn.ExistsW(path)
@@ -156,7 +158,7 @@ func (b *Bare) Remove(path string) error {
 // AwaitChildren blocks until a node has n children.
 func (b *Bare) AwaitChildren(ctx context.Context, path string, n int) error {
 	for {
-		if err := b.Sync(path); err != nil {
+		if err := b.Barrier(); err != nil {
 			return err
 		}
 		children, _, err := b.Conn.Children(path)

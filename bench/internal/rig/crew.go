@@ -175,7 +175,7 @@ func (c *Crew) Timeout(ctx context.Context) (time.Duration, error) {
 
 // Lowest returns the node of who leads. Names of one length end in the sequence.
 func (c *Crew) Lowest() (string, error) {
-	if err := c.observer.Sync(c.latch); err != nil {
+	if err := c.observer.Barrier(); err != nil {
 		return "", err
 	}
 	names, _, err := c.observer.Conn.Children(c.latch)
