@@ -39,13 +39,14 @@ type frameConn struct {
 	began     time.Time                                   // before the connection was asked for
 	gone      chan struct{}                               // closed by Close
 	hangUp    sync.Once
-	rewatched chan struct{} // closed when they were sent; nil when there can be none
+	rewatched chan struct{} // closed when they were sent; nil until connected
 	resent    sync.Once
 
-	limit   time.Duration // for one frame; zero until connected
-	pending []byte        // read ahead, to be delivered first
-	rest    int           // bytes of the current frame still to be read
-	awaited bool          // nothing is held back any more
+	limit     time.Duration // for one frame; zero until connected
+	pending   []byte        // read ahead, to be delivered first
+	rest      int           // bytes of the current frame still to be read
+	awaited   bool          // nothing is held back any more
+	rewatchBy time.Duration // how long it may be
 }
 
 // Read delivers the bytes of the next frame, whose length it has checked.
@@ -84,7 +85,7 @@ func (c *frameConn) Close() error {
 
 // awaitWatches blocks until the watches were sent again.
 func (c *frameConn) awaitWatches() error {
-	timer := time.NewTimer(rewatchWithin)
+	timer := time.NewTimer(c.rewatchBy)
 	defer timer.Stop()
 	select {
 	case <-c.rewatched:
@@ -133,9 +134,7 @@ func (c *frameConn) nextFrame() error {
 			return err
 		}
 		c.pulse.connect(c.began)
-		if c.rewatches.handshake() {
-			c.rewatched = make(chan struct{})
-		}
+		c.rewatchBy, c.rewatched = c.rewatches.handshake(), make(chan struct{})
 	case id != 0: // both are zero when the server says that the session expired
 		return fmt.Errorf("server %s gave session %#x the time-out %v", c.RemoteAddr(), id, timeout)
 	}

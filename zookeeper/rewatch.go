@@ -9,8 +9,12 @@ import (
 // the next connection.
 const opSetWatches = 101
 
-// rewatchWithin is how long replies wait for that; it takes microseconds.
-const rewatchWithin = 50 * time.Millisecond
+// How long replies wait for that, which takes microseconds: where there may be
+// watches and where there were none before.
+const (
+	rewatchWithin = 50 * time.Millisecond
+	unwatched     = time.Millisecond
+)
 
 // rewatches follows, over the connections of a session, whether go-zookeeper has
 // sent its watches again. It sends them once for each handshake, but a request from
@@ -22,13 +26,13 @@ type rewatches struct {
 	sent  atomic.Int64
 }
 
-// handshake notes a connection. It reports whether watches may be sent again on it.
-func (r *rewatches) handshake() bool {
-	if !r.asked.Load() {
-		return false
-	}
+// handshake notes a connection, and returns how long to wait for watches on it.
+func (r *rewatches) handshake() time.Duration {
 	r.due.Add(1)
-	return true
+	if !r.asked.Load() {
+		return unwatched
+	}
+	return rewatchWithin
 }
 
 // resent notes that watches were sent, and reports whether these were the last.
