@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -56,7 +57,8 @@ type member struct {
 	listener *crashListener
 
 	once   sync.Once
-	killed chan struct{}
+	dead   atomic.Bool   // set before anything of the agent is broken
+	killed chan struct{} // closed behind that
 	gone   chan struct{}
 }
 
@@ -153,10 +155,8 @@ func (c *Cluster) runMember(ctx context.Context, m *member) error {
 	})
 	cancel()
 	<-crashed
-	select {
-	case <-m.killed:
+	if m.dead.Load() {
 		return nil // how a killed process ends says nothing
-	default:
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.id, err)
@@ -196,6 +196,7 @@ func (c *Cluster) Index(id string) int {
 func (c *Cluster) Kill(i int) {
 	m := c.members[i]
 	m.once.Do(func() {
+		m.dead.Store(true)
 		// First the session: an agent whose listener breaks stops, and would resign.
 		m.participant.Kill()
 		m.listener.crash()
