@@ -31,6 +31,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 )
 
 const (
@@ -41,6 +42,9 @@ const (
 	// MaxDecoded limits a payload before compression, in bytes, so that a small
 	// stored value cannot fill the memory of every later leader.
 	MaxDecoded = 16 << 20
+	// MaxLarge limits a value of EncodeLarge, envelope included and before
+	// compression alike, in bytes.
+	MaxLarge = 64 << 20
 
 	magic      = "cdv"
 	version    = 1
@@ -57,7 +61,7 @@ const (
 
 // What can be wrong with a value; compare with errors.Is.
 var (
-	// ErrTooLarge: the value exceeds MaxPayload or MaxDecoded.
+	// ErrTooLarge: the value exceeds MaxPayload or MaxDecoded, or MaxLarge.
 	ErrTooLarge = errors.New("value exceeds the limit")
 	// ErrNewerFormat: a newer coordd wrote the value. It is not damaged; whoever
 	// finds it must leave it alone.
@@ -76,41 +80,71 @@ var (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// limits are the sizes that a value may have, in bytes.
+type limits struct{ stored, decoded int }
+
+// inline are the limits of what stands in a backend, large those of what stands
+// outside of it.
+func inline() limits { return limits{stored: MaxPayload, decoded: MaxDecoded} }
+func large() limits  { return limits{stored: MaxLarge, decoded: MaxLarge} }
+
 // Encode wraps payload with a fresh nonce. Its only error wraps ErrTooLarge and
 // says by how much the limit is exceeded.
-func Encode(payload []byte) ([]byte, error) {
-	var nonce [nonceSize]byte
+func Encode(payload []byte) ([]byte, error) { return encode(payload, newNonce(), inline()) }
+
+// EncodeLarge is Encode for a value that is stored elsewhere than in a backend, up
+// to MaxLarge. Only DecodeLarge reads it.
+func EncodeLarge(payload []byte) ([]byte, error) { return encode(payload, newNonce(), large()) }
+
+func newNonce() (nonce [nonceSize]byte) {
 	_, _ = rand.Read(nonce[:]) // never fails, says crypto/rand
-	return encode(payload, nonce)
+	return nonce
 }
 
-func encode(payload []byte, nonce [nonceSize]byte) ([]byte, error) {
-	if len(payload) > MaxDecoded {
-		return nil, fmt.Errorf("%w: %d bytes of at most %d", ErrTooLarge, len(payload), MaxDecoded)
+func encode(payload []byte, nonce [nonceSize]byte, limit limits) ([]byte, error) {
+	if len(payload) > limit.decoded {
+		return nil, fmt.Errorf("%w: %d bytes of at most %d", ErrTooLarge, len(payload), limit.decoded)
 	}
 	codec, body := compress(payload)
 	size := headerSize + len(body) + sumSize
-	if size > MaxPayload {
-		return nil, fmt.Errorf("%w: %d bytes compressed, of at most %d", ErrTooLarge, size, MaxPayload)
+	if size > limit.stored {
+		return nil, fmt.Errorf("%w: %d bytes compressed, of at most %d", ErrTooLarge, size, limit.stored)
 	}
 	out := make([]byte, 0, size)
 	out = append(out, magic...)
 	out = append(out, version, codec)
 	out = append(out, nonce[:]...)
-	out = binary.BigEndian.AppendUint32(out, uint32(len(payload))) //nolint:gosec // at most MaxDecoded
-	out = binary.BigEndian.AppendUint32(out, uint32(len(body)))    //nolint:gosec // at most MaxPayload
+	out = binary.BigEndian.AppendUint32(out, uint32(len(payload))) //nolint:gosec // within limit
+	out = binary.BigEndian.AppendUint32(out, uint32(len(body)))    //nolint:gosec // within limit
 	out = append(out, body...)
 	return binary.BigEndian.AppendUint32(out, crc32.Checksum(out, castagnoli)), nil
 }
 
+const (
+	// rawBelow is the size under which compressing costs more than it saves: a znode
+	// takes some hundred bytes whatever is in it.
+	rawBelow = 1 << 10
+	// fastBelow is the size under which the fast compressor is used: the thorough one
+	// takes twice as long (BenchmarkEncode), and saves little of what is small.
+	fastBelow = 64 << 10
+)
+
 // compress returns the smaller of the payload and its deflated form. Deflating
 // into memory cannot fail; if it did, the payload would be stored raw.
 func compress(payload []byte) (codec byte, body []byte) {
-	var buf bytes.Buffer
-	w, err := flate.NewWriter(&buf, flate.DefaultCompression)
-	if err != nil {
+	var w *flate.Writer
+	switch n := len(payload); {
+	case n < rawBelow:
 		return codecRaw, payload
+	case n < fastBelow:
+		w = fast.Get().(*flate.Writer) //nolint:forcetypeassert // nothing else is in there
+		defer fast.Put(w)
+	default:
+		w = thorough.Get().(*flate.Writer) //nolint:forcetypeassert // as above
+		defer thorough.Put(w)
 	}
+	var buf bytes.Buffer
+	w.Reset(&buf)
 	if _, err := w.Write(payload); err != nil {
 		return codecRaw, payload
 	}
@@ -120,10 +154,30 @@ func compress(payload []byte) (codec byte, body []byte) {
 	return codecDeflate, buf.Bytes()
 }
 
+// The compressors of the two levels are used again, as each has hundreds of kilobytes
+// of tables.
+var (
+	fast     = sync.Pool{New: func() any { return newWriter(flate.BestSpeed) }}
+	thorough = sync.Pool{New: func() any { return newWriter(flate.DefaultCompression) }}
+)
+
+func newWriter(level int) *flate.Writer {
+	w, err := flate.NewWriter(nil, level)
+	if err != nil {
+		panic(err) // it knows the level
+	}
+	return w
+}
+
 // Decode returns the payload that Encode wrapped. It never returns a payload
 // that differs from it. Errors: ErrNewerFormat, which names both versions, or one
 // that wraps ErrDamaged.
-func Decode(stored []byte) ([]byte, error) {
+func Decode(stored []byte) ([]byte, error) { return decode(stored, inline()) }
+
+// DecodeLarge is Decode for what EncodeLarge wrapped.
+func DecodeLarge(stored []byte) ([]byte, error) { return decode(stored, large()) }
+
+func decode(stored []byte, limit limits) ([]byte, error) {
 	if len(stored) < prefixSize || string(stored[:len(magic)]) != magic {
 		return nil, fmt.Errorf("%w (%d bytes)", ErrNoEnvelope, len(stored))
 	}
@@ -149,7 +203,7 @@ func Decode(stored []byte) ([]byte, error) {
 		}
 		return bytes.Clone(body), nil
 	case codecDeflate:
-		return inflate(body, decoded)
+		return inflate(body, decoded, limit)
 	default:
 		return nil, fmt.Errorf("%w %d", ErrUnknownCodec, codec)
 	}
@@ -176,10 +230,10 @@ func sumMatches(stored []byte) bool {
 }
 
 // inflate decompresses body, which must give exactly size bytes. It allocates no
-// more than it finds, and never more than MaxDecoded.
-func inflate(body []byte, size int64) ([]byte, error) {
-	if size > MaxDecoded {
-		return nil, fmt.Errorf("%w: payload of %d bytes, the limit is %d", ErrDamaged, size, MaxDecoded)
+// more than it finds, and never more than the limit.
+func inflate(body []byte, size int64, limit limits) ([]byte, error) {
+	if size > int64(limit.decoded) {
+		return nil, fmt.Errorf("%w: payload of %d bytes, the limit is %d", ErrDamaged, size, limit.decoded)
 	}
 	payload, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(body)), size+1))
 	if err != nil {

@@ -44,7 +44,7 @@ func resum(stored []byte) []byte {
 }
 
 func TestEncodeKeepsItsStoredForm(t *testing.T) {
-	got, err := encode([]byte("hi"), goldenNonce())
+	got, err := encode([]byte("hi"), goldenNonce(), inline())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +77,8 @@ func TestEncodeCompressesOnlyWhenItHelps(t *testing.T) {
 	}{
 		"empty":        {nil, codecRaw},
 		"short":        {[]byte("x"), codecRaw},
+		"below 1 KiB":  {bytes.Repeat([]byte("ab"), 511), codecRaw},
+		"large":        {bytes.Repeat([]byte("ab"), 64<<10), codecDeflate},
 		"random":       {noise(4096), codecRaw},
 		"repetitive":   {bytes.Repeat([]byte("ab"), 2048), codecDeflate},
 		"half a value": {noise(500 << 10), codecRaw},
@@ -125,6 +127,34 @@ func TestEncodeRefusesWhatIsTooLarge(t *testing.T) {
 	}
 	if _, err := Encode(noise(MaxPayload - headerSize - sumSize)); err != nil {
 		t.Errorf("a value of exactly MaxPayload was refused: %v", err)
+	}
+}
+
+func TestALargeValueComesBackAndIsNoInlineOne(t *testing.T) {
+	for name, payload := range map[string][]byte{
+		"stored":         noise(MaxPayload + 1),
+		"before packing": make([]byte, MaxDecoded+1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			stored, err := EncodeLarge(payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := DecodeLarge(stored)
+			if err != nil || !bytes.Equal(back, payload) {
+				t.Errorf("decoded %d bytes, %v; want the %d that were encoded", len(back), err, len(payload))
+			}
+		})
+	}
+	if _, err := EncodeLarge(make([]byte, MaxLarge+1)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("%d bytes: error %v, want ErrTooLarge", MaxLarge+1, err)
+	}
+	stored, err := EncodeLarge(make([]byte, MaxDecoded+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Decode(stored); !errors.Is(err, ErrDamaged) {
+		t.Errorf("Decode of a large value: error %v, want ErrDamaged", err)
 	}
 }
 
