@@ -2,6 +2,7 @@ package layout
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -16,12 +17,25 @@ const (
 	Graphs = "jobgraphs"
 	// Progress holds what of a job has finished.
 	Progress = "progress"
+	// Outputs holds a folder for each job, with small outputs of its tasks.
+	Outputs = "outputs"
 	// Quarantine holds records of graphs that could not be read.
 	Quarantine = "quarantine"
+	// Workers holds the workers that are registered, without buckets: there are a few
+	// thousand at the most, and a new leader waits for them.
+	Workers = "workers"
 	// Dirty holds results of jobs whose externals are still to be removed.
 	Dirty = "jobresults/dirty"
 	// Clean holds results of jobs of which nothing else is left.
 	Clean = "jobresults/clean"
+)
+
+// The single values, relative to the cluster's root.
+const (
+	// Format says which format the cluster is in.
+	Format = "format"
+	// Blobs says which store of blobs is the cluster's.
+	Blobs = "blobs"
 )
 
 // Concurrency is how many reads a store has under way at once when it reads
@@ -40,7 +54,7 @@ func Bucket(id string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id))
 	s := h.Sum32()
-	return fmt.Sprintf("%02x", (s^s>>8^s>>16^s>>24)&0xff)
+	return hex.EncodeToString([]byte{byte(s ^ s>>8 ^ s>>16 ^ s>>24)}) //nolint:gosec // the lowest byte is what is wanted
 }
 
 // Path returns where folder keeps the value of id. Its only error wraps
@@ -50,6 +64,15 @@ func Path(folder, id string) (string, error) {
 		return "", fmt.Errorf("%w %q: use 1 to %d letters, digits, '.', '_' and '-', a letter or digit first", ErrInvalidID, id, maxID)
 	}
 	return folder + "/" + Bucket(id) + "/" + id, nil
+}
+
+// Worker returns where the record of a worker is kept. It reports false for an id that
+// cannot stand in a path.
+func Worker(id string) (path string, ok bool) {
+	if !Valid(id) {
+		return "", false
+	}
+	return Workers + "/" + id, true
 }
 
 // Valid reports whether id can stand in a path: job.ID's rules, checked once

@@ -30,6 +30,15 @@ func TestAnIDKeepsItsPlace(t *testing.T) {
 	}
 }
 
+func TestAWorkerKeepsItsPlace(t *testing.T) {
+	if got, ok := Worker("worker-1"); !ok || got != "workers/worker-1" {
+		t.Errorf("worker-1 stands at %q, %v; want workers/worker-1", got, ok)
+	}
+	if got, ok := Worker("../latch"); ok {
+		t.Errorf("../latch stands at %q, want it refused", got)
+	}
+}
+
 func TestIDsSpreadOverTheBuckets(t *testing.T) {
 	const n = 25600
 	count := map[string]int{}
