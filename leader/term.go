@@ -36,7 +36,8 @@ type Guard struct {
 }
 
 // NewGuard returns a guard for the term with the given epoch. Backends call it;
-// token should have a type that only the backend knows.
+// token should have a type that only the backend knows, and one that can be compared:
+// guards are equal when they come from the same term.
 func NewGuard(epoch Epoch, token any) Guard { return Guard{epoch: epoch, token: token} }
 
 // Epoch returns the epoch of the guarded term, zero for the zero Guard.

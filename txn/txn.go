@@ -16,6 +16,9 @@ var (
 	// ErrUnknownOutcome: the caller's context or the session ended while the
 	// transaction was on its way; it may or may not have been stored.
 	ErrUnknownOutcome = errors.New("outcome unknown")
+	// ErrFull: more transactions wait for the backend than a caller that can come
+	// again should queue behind. Nothing was sent.
+	ErrFull = errors.New("too many transactions wait")
 )
 
 // Kind says what an Op does.
@@ -60,3 +63,19 @@ type Op struct {
 	Path string
 	Data []byte
 }
+
+// OpError says which operation could not be done. Nothing of its transaction was
+// stored. Every backend returns it, found with errors.As, for ErrExists and
+// ErrNotFound of a Commit.
+type OpError struct {
+	Kind Kind
+	Path string
+	// Err is the reason: ErrExists or ErrNotFound, wrapped by the backend.
+	Err error
+}
+
+// Error names the operation, its path and the reason.
+func (e *OpError) Error() string { return e.Kind.String() + " " + e.Path + ": " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *OpError) Unwrap() error { return e.Err }
