@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// maxExpanded bounds what a file may grow to when its aliases are followed, in
+// maxExpanded bounds what a YAML file may grow to when its aliases are followed, in
 // values and letters. A file without aliases cannot reach it.
 const maxExpanded = 4 * MaxFileSize
 
@@ -15,8 +15,8 @@ const maxExpanded = 4 * MaxFileSize
 // fit. What is empty counts as absent.
 type decoder struct {
 	problems problems
-	// spent counts towards maxExpanded.
-	spent int
+	// spent counts values and letters towards limit.
+	spent, limit int
 }
 
 func (d *decoder) addf(n *node, path, format string, args ...any) {
@@ -26,12 +26,12 @@ func (d *decoder) addf(n *node, path, format string, args ...any) {
 // spend accounts for a value before it is decoded, and reports whether there is
 // room for it.
 func (d *decoder) spend(n *node) bool {
-	if d.spent > maxExpanded {
+	if d.spent > d.limit {
 		return false
 	}
 	d.spent += 1 + len(n.text)
-	if d.spent > maxExpanded {
-		d.addf(n, "", "the file grows beyond %s bytes when its aliases are followed", thousands(maxExpanded))
+	if d.spent > d.limit {
+		d.addf(n, "", "the file grows beyond %s bytes when its aliases are followed", thousands(d.limit))
 		return false
 	}
 	return true
@@ -58,7 +58,7 @@ func (d *decoder) graph(root *node) Graph {
 
 func (d *decoder) task(n *node, path string) Task {
 	var t Task
-	names := []string{"id", "needs", "parallelism", "command", "env", "dir", "timeout", "retry"}
+	names := []string{"id", "needs", "parallelism", "command", "func", "requires", "env", "dir", "timeout", "retry"}
 	d.object(n, path, names, func(name, path string, n *node) {
 		switch name {
 		case "id":
@@ -69,8 +69,12 @@ func (d *decoder) task(n *node, path string) Task {
 			t.Parallelism = d.integer(n, path)
 		case "command":
 			t.Command = d.command(n, path)
+		case "func":
+			t.Func = d.text(n, path)
+		case "requires":
+			t.Requires = d.requires(n, path)
 		case "env":
-			t.Env = d.env(n, path)
+			t.Env = d.named(n, path, `write "" for an empty value`)
 		case "dir":
 			t.Dir = d.text(n, path)
 		case "timeout":
@@ -103,17 +107,27 @@ func (d *decoder) command(n *node, path string) []string {
 	return d.texts(n, path, "the program and its arguments")
 }
 
-// env decodes a mapping with names of the user's choice.
-func (d *decoder) env(n *node, path string) map[string]string {
-	env := make(map[string]string, len(n.fields))
+// requires decodes labels. Other tools use the word for what is needs here.
+func (d *decoder) requires(n *node, path string) map[string]string {
+	if n.kind == listNode || n.kind == textNode {
+		d.addf(n, path, `must be a mapping of labels, such as {gpu: "true"}, but is %s; the tasks to wait for stand in "needs"`, n)
+		return nil
+	}
+	return d.named(n, path, `write the value that the label must have, such as "true"`)
+}
+
+// named decodes a mapping with names of the user's choice. remedy says what to write in
+// place of an empty value.
+func (d *decoder) named(n *node, path, remedy string) map[string]string {
+	values := make(map[string]string, len(n.fields))
 	d.object(n, path, nil, func(name, path string, n *node) {
 		if n.kind == nullNode {
-			d.addf(n, path, `is empty; write "" for an empty value`)
+			d.addf(n, path, "is empty; %s", remedy)
 			return
 		}
-		env[name] = d.text(n, path)
+		values[name] = d.text(n, path)
 	})
-	return env
+	return values
 }
 
 // object calls set for each field of a mapping, once for each name. With known

@@ -12,6 +12,7 @@
 //	  - id: extract               # unique here: letters, digits, '.', '_', '-'
 //	    parallelism: 3            # number of subtasks; 1 when absent
 //	    command: [sh, -c, "..."]  # program and arguments; no shell is involved
+//	    requires: {zone: north}   # labels that a worker must have to run it
 //	    env: {REGION: eu}         # added to the worker's environment
 //	    dir: /srv/etl             # working folder; the worker's own when absent
 //	    timeout: 10m              # of one attempt; none when absent
@@ -20,10 +21,11 @@
 //	      delay: 1s               # before each further attempt; none when absent
 //	  - id: load
 //	    needs: [extract]          # tasks all of whose subtasks must have finished
-//	    command: [./load.sh]
+//	    func: load                # in place of command: a function that the workers
+//	                              # of an embedding program know by this name
 //
-// The fields name, id and command are required. A field that is there but empty
-// counts as absent. Durations are those of time.ParseDuration and need a unit.
+// The fields name and id are required, and one of command and func. A field that
+// is there but empty counts as absent. Durations are those of time.ParseDuration and need a unit.
 // In YAML a bare number or true and false may stand for text and mean what was
 // written ([sleep, 2]); in JSON text must be in quotes. YAML's anchors and
 // aliases work; its tags, merge keys and further documents do not.
@@ -31,8 +33,8 @@
 // Unknown fields, fields given twice and wrong types are errors. An error lists
 // up to MaxProblems problems with line and field; first those of the fields
 // themselves, and only when there are none those of the graph: IDs given twice,
-// needs that name no task, cycles, broken limits (MaxFileSize, MaxTasks,
-// MaxSubtasks, MaxAttempts, MaxEnv).
+// needs that name no task, cycles, broken limits (MaxFileSize, MaxJSONSize,
+// MaxTasks, MaxSubtasks, MaxAttempts, MaxEnv, MaxLabels and the lengths of names).
 //
 // # Statuses
 //

@@ -20,20 +20,27 @@ func (g Graph) Normalize() Graph {
 		t.Retry.Attempts = max(t.Retry.Attempts, 1)
 		t.Needs = slices.Sorted(slices.Values(t.Needs))
 		t.Command = slices.Clone(t.Command)
-		t.Env = maps.Clone(t.Env)
-		if len(t.Env) == 0 {
-			t.Env = nil
-		}
+		t.Requires, t.Env = cloneOrNil(t.Requires), cloneOrNil(t.Env)
 		tasks[i] = t
 	}
 	g.Tasks = tasks
 	return g
 }
 
+// cloneOrNil returns a copy of m, nil for an empty one.
+func cloneOrNil(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	return maps.Clone(m)
+}
+
 // Encode returns the persisted form of a graph: compact JSON of the normalized
-// graph, with fields in a fixed order and sorted env. The stores put it into a
+// graph, with fields in a fixed order and sorted env and labels. The stores put it into a
 // versioned envelope. Equal graphs have equal bytes. The bytes of
-// testdata/graph.golden.json hold this format still.
+// testdata/graph.golden.json hold this format still, and those of
+// testdata/graph-func.golden.json what came later: a graph without func and requires
+// has the bytes that it had before there were any.
 func (g Graph) Encode() []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -47,7 +54,7 @@ func (g Graph) Encode() []byte {
 // Decode reads what Encode wrote. It is as strict as ParseJSON: a stored graph
 // that is damaged or breaks a limit must not be run. Its error is an
 // *InvalidError.
-func Decode(data []byte) (Graph, error) { return parse("stored graph", data, fromJSON) }
+func Decode(data []byte) (Graph, error) { return parse("stored graph", data, asJSON()) }
 
 // Digest returns the SHA-256 of the graph's content as 64 hex digits. Formatting,
 // comments, the order of fields and needs, and defaults that are written out do

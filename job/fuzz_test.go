@@ -24,6 +24,7 @@ func FuzzParse(f *testing.F) {
 	}
 	for _, seed := range []string{
 		"name: x\ntasks: [{id: a, command: [x]}]",
+		"name: x\ntasks: [{id: a, func: f/g.h, requires: {gpu: true, a.b/c: 010}}]",
 		"a: &a [*a, &b {<<: *a}]\n---\n!!str ? - - |\n x",
 		"{\"name\":\"x\",\"tasks\":[{\"id\":\"a\",\"command\":[\"x\"]}]}",
 	} {

@@ -23,7 +23,12 @@ type Task struct {
 	// Parallelism is the number of subtasks; zero means 1.
 	Parallelism int `json:"parallelism,omitempty"`
 	// Command is the program and its arguments; no shell is involved.
-	Command []string `json:"command"`
+	Command []string `json:"command,omitempty"`
+	// Func is the name of a function that workers of an embedding program know, in
+	// place of Command.
+	Func string `json:"func,omitempty"`
+	// Requires are labels that a worker must have to run the task.
+	Requires map[string]string `json:"requires,omitempty"`
 	// Env is added to the worker's environment. The names that coordd sets for
 	// every task (EnvJobID and so on) are refused.
 	Env map[string]string `json:"env,omitempty"`

@@ -2,8 +2,10 @@ package job_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -135,6 +137,65 @@ func TestEncodeKeepsItsBytes(t *testing.T) {
 	}
 }
 
+// TestEncodeKeepsTheBytesOfFunctionsAndLabels holds what was added to the form later.
+// Graphs without it are held by TestEncodeKeepsItsBytes, as before.
+func TestEncodeKeepsTheBytesOfFunctionsAndLabels(t *testing.T) {
+	want, err := os.ReadFile("testdata/graph-func.golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = bytes.TrimSpace(want)
+	g := job.Graph{Name: "train", Tasks: []job.Task{
+		{ID: "split", Func: "data/split", Requires: map[string]string{}},
+		{
+			ID: "train", Needs: []string{"split"}, Parallelism: 2, Command: []string{"./train"},
+			Requires: map[string]string{"zone": "north", "gpu": "true"}, Env: map[string]string{"A": "b"},
+		},
+	}}
+	if got := g.Encode(); !bytes.Equal(got, want) {
+		t.Errorf("Encode:\n got %s\nwant %s", got, want)
+	}
+	back, err := job.Decode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(back, g.Normalize()) {
+		t.Errorf("Decode: got %+v, want %+v", back, g.Normalize())
+	}
+}
+
+func TestWorkersHaveTheLabelsThatTasksMayRequire(t *testing.T) {
+	many := make(map[string]string)
+	for i := range job.MaxLabels {
+		many["label-"+strconv.Itoa(i)] = strings.Repeat("v", job.MaxLabelLength)
+	}
+	for _, good := range []map[string]string{nil, {"gpu": "true"}, {"a.b/c_d-e": "1"}, many} {
+		g := job.Graph{Name: "x", Tasks: []job.Task{{ID: "a", Func: "f", Requires: good}}}
+		if err := errors.Join(job.CheckLabels(good), g.Validate()); err != nil {
+			t.Errorf("%v: %v, want nil", good, err)
+		}
+	}
+	many["one-more"] = "x"
+	for _, c := range []struct {
+		labels map[string]string
+		want   string
+	}{
+		{many, "has 33 labels; at most 32 are allowed"},
+		{map[string]string{"": "x"}, `label "": a label's name is empty`},
+		{map[string]string{"gpu": ""}, `label "gpu": is empty`},
+		{map[string]string{"b": "=", "a": " "}, `label "a": a label's value has letters`},
+		{map[string]string{"a": strings.Repeat("x", 64)}, `label "a": a label's value has 64 characters; at most 63`},
+	} {
+		if err := job.CheckLabels(c.labels); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("CheckLabels: %v, want %q", err, c.want)
+		}
+		g := job.Graph{Name: "x", Tasks: []job.Task{{ID: "a", Func: "f", Requires: c.labels}}}
+		if g.Validate() == nil {
+			t.Errorf("a task may require %v, want it refused", c.labels)
+		}
+	}
+}
+
 func TestDecodeRefusesDamage(t *testing.T) {
 	data := etlGraph().Encode()
 	for name, bad := range map[string][]byte{
@@ -153,7 +214,7 @@ func TestDigestSeesContentOnly(t *testing.T) {
 	same := []string{
 		"name: x\ntasks:\n- {id: a, command: [x]}\n- {id: b, command: [x]}\n- {id: c, needs: [a, b], command: [x]}",
 		"# comment\ntasks:\n- command: [x]\n  id: a\n  parallelism: 1\n  retry: {attempts: 1, delay: 0s}\n" +
-			"- {id: b, command: [x], env: {}, timeout: 0h, needs: []}\n- {id: c, needs: [b, a], command: [\"x\"]}\nname: \"x\"",
+			"- {id: b, command: [x], env: {}, timeout: 0h, needs: []}\n- {id: c, needs: [b, a], func: '', requires: {}, command: [\"x\"]}\nname: \"x\"",
 		`{"tasks":[{"id":"a","command":["x"]},{"id":"b","command":["x"]},{"id":"c","needs":["b","a"],"command":["x"]}],"name":"x"}`,
 	}
 	digest := func(text string) string {
@@ -169,7 +230,9 @@ func TestDigestSeesContentOnly(t *testing.T) {
 			t.Errorf("digest %s, want %s, for\n%s", got, want, text)
 		}
 	}
-	for _, change := range []string{"name: x|name: y", "id: c|id: d", "[a, b]|[a]", "id: a,|id: a, dir: d,", "id: a,|id: a, parallelism: 2,"} {
+	for _, change := range []string{"name: x|name: y", "id: c|id: d", "[a, b]|[a]",
+		"id: a,|id: a, dir: d,", "id: a,|id: a, requires: {gpu: true},",
+		"id: c, needs: [a, b], command: [x]|id: c, needs: [a, b], func: x", "id: a,|id: a, parallelism: 2,"} {
 		from, to, _ := strings.Cut(change, "|")
 		if digest(strings.Replace(same[0], from, to, 1)) == want {
 			t.Errorf("the digest stays the same after %s", change)
@@ -179,9 +242,10 @@ func TestDigestSeesContentOnly(t *testing.T) {
 
 func TestNormalizeLeavesItsGraphAlone(t *testing.T) {
 	g := job.Graph{Name: "x", Tasks: []job.Task{task("a"), task("b"), task("c", "b", "a")}}
+	g.Tasks[2].Requires = map[string]string{"gpu": "true"}
 	n := g.Normalize()
-	n.Tasks[2].Command[0], n.Tasks[2].Needs[0] = "changed", "changed"
-	if got := g.Tasks[2]; got.Needs[0] != "b" || got.Command[0] != "true" || got.Parallelism != 0 {
+	n.Tasks[2].Command[0], n.Tasks[2].Needs[0], n.Tasks[2].Requires["gpu"] = "changed", "changed", "changed"
+	if got := g.Tasks[2]; got.Needs[0] != "b" || got.Requires["gpu"] != "true" || got.Command[0] != "true" || got.Parallelism != 0 {
 		t.Errorf("the graph became %+v, want it untouched", got)
 	}
 }

@@ -27,9 +27,9 @@ func fromJSON(data []byte) (*node, *Problem) {
 type jsonReader struct {
 	data []byte
 	dec  *json.Decoder
-	// line is the number of the line in which the byte at stands; begin is where
-	// that line begins.
-	at, line, begin int
+	// line is the number of the line in which the byte at stands, before the number
+	// of characters in front of it. They are counted once, as a file may have one line.
+	at, line, before int
 }
 
 // token returns the next token and moves to its place.
@@ -39,9 +39,11 @@ func (r *jsonReader) token() (json.Token, *Problem) {
 		offset++
 	}
 	for ; r.at < offset; r.at++ {
-		if r.data[r.at] == '\n' {
-			r.line++
-			r.begin = r.at + 1
+		switch {
+		case r.data[r.at] == '\n':
+			r.line, r.before = r.line+1, 0
+		case utf8.RuneStart(r.data[r.at]):
+			r.before++
 		}
 	}
 	tok, err := r.dec.Token()
@@ -51,7 +53,7 @@ func (r *jsonReader) token() (json.Token, *Problem) {
 	return tok, nil
 }
 
-func (r *jsonReader) column() int { return utf8.RuneCount(r.data[r.begin:r.at]) + 1 }
+func (r *jsonReader) column() int { return r.before + 1 }
 
 func (r *jsonReader) value(depth int) (*node, *Problem) {
 	tok, problem := r.token()

@@ -10,9 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// MaxFileSize is the greatest size of a job file, and of a graph as JSON, in
-// bytes.
-const MaxFileSize = 1 << 20
+// The greatest sizes of a job file, in bytes. YAML takes many times its size in memory
+// to read; programs that make large graphs write JSON.
+const (
+	MaxFileSize = 1 << 20
+	MaxJSONSize = 8 << 20
+)
 
 // Parse reads a job file, as YAML or as JSON, and validates it. The format is in
 // the package's documentation. The name appears in errors and says which format
@@ -21,16 +24,16 @@ const MaxFileSize = 1 << 20
 // their lines. Time and memory are bounded, whatever the data.
 func Parse(name string, data []byte) (Graph, error) {
 	if path.Ext(name) == ".json" || json.Valid(data) && bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
-		return parse(name, data, fromJSON)
+		return parse(name, data, asJSON())
 	}
-	return parse(name, data, fromYAML)
+	return parse(name, data, asYAML())
 }
 
 // ParseJSON reads a graph from the JSON of a request and validates it, as
 // strictly as Parse. Its *InvalidError has no lines, as nobody reads a request
 // line by line, and no Source.
 func ParseJSON(data []byte) (Graph, error) {
-	g, err := parse("", data, fromJSON)
+	g, err := parse("", data, asJSON())
 	if invalid, ok := errors.AsType[*InvalidError](err); ok {
 		for i := range invalid.Problems {
 			invalid.Problems[i].Line, invalid.Problems[i].Column = 0, 0
@@ -39,21 +42,40 @@ func ParseJSON(data []byte) (Graph, error) {
 	return g, err
 }
 
+// fileFormat is what differs between the formats of a job file.
+type fileFormat struct {
+	read func([]byte) (*node, *Problem)
+	// most is the greatest size, hint what to do about a larger file, expanded the most
+	// that a file may grow to, in values and letters, when its aliases are followed.
+	most     int
+	hint     string
+	expanded int
+}
+
+func asJSON() fileFormat { return fileFormat{read: fromJSON, most: MaxJSONSize, expanded: MaxJSONSize} }
+
+func asYAML() fileFormat {
+	return fileFormat{
+		read: fromYAML, most: MaxFileSize, expanded: maxExpanded,
+		hint: "; JSON may have " + thousands(MaxJSONSize),
+	}
+}
+
 // parse reads data in one format. First what it says must be a graph, then the
 // graph must be sound: a misspelt field would else look like a missing one.
-func parse(name string, data []byte, read func([]byte) (*node, *Problem)) (Graph, error) {
+func parse(name string, data []byte, in fileFormat) (Graph, error) {
 	var p problems
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	if problem := checkData(data); problem != nil {
+	if problem := checkData(data, in); problem != nil {
 		p.add(*problem)
 		return Graph{}, p.err(name)
 	}
-	root, problem := read(data)
+	root, problem := in.read(data)
 	if problem != nil {
 		p.add(*problem)
 		return Graph{}, p.err(name)
 	}
-	var d decoder
+	d := decoder{limit: in.expanded}
 	g := d.graph(root)
 	if err := d.problems.err(name); err != nil {
 		return Graph{}, err
@@ -69,10 +91,10 @@ func parse(name string, data []byte, read func([]byte) (*node, *Problem)) (Graph
 	return g, nil
 }
 
-func checkData(data []byte) *Problem {
-	if len(data) > MaxFileSize {
+func checkData(data []byte, in fileFormat) *Problem {
+	if len(data) > in.most {
 		return &Problem{Message: "has " + thousands(len(data)) + " bytes; at most " +
-			thousands(MaxFileSize) + " are allowed"}
+			thousands(in.most) + " are allowed" + in.hint}
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return &Problem{Message: `is empty; a job needs a name and at least one task`}

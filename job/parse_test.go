@@ -71,7 +71,12 @@ tasks:
     echo one
     echo two
   env: *env
+  requires: {gpu: true, cores: 010, zone/a.b: north-1}
   needs:
+- id: c
+  func: 7
+  command: []
+  requires: {}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +93,12 @@ tasks:
 	}
 	if got := g.Tasks[1].Env; !reflect.DeepEqual(got, map[string]string{"N": "010", "EMPTY": ""}) {
 		t.Errorf("env through an alias is %v, want N and EMPTY", got)
+	}
+	if got, want := g.Tasks[1].Requires, map[string]string{"gpu": "true", "cores": "010", "zone/a.b": "north-1"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("requires is %v, want %v", got, want)
+	}
+	if got := g.Tasks[2]; got.Func != "7" || got.Command != nil || len(got.Requires) > 0 {
+		t.Errorf("task c is %+v, want the function 7 alone", got)
 	}
 }
 
@@ -127,6 +138,31 @@ func TestParseRefuses(t *testing.T) {
 			`line 4: tasks[1].env.COORDD_EPOCH: is set by coordd for every task; choose another name`},
 		"empty env value": {head + "- {id: b, command: [x], env: {A: }}",
 			`line 4: tasks[1].env.A: is empty; write "" for an empty value`},
+		"func beside command": {head + "- id: b\n  command: [x]\n  func: load",
+			`line 6: tasks[1].func: is given beside command; a task runs either a command or a function, so remove one of them`},
+		"letter of a func": {head + "- {id: b, func: load data}",
+			`line 4: tasks[1].func: a function's name has letters, digits, '.', '_', '-' and '/' only, but "load data" contains ' '`},
+		"long func": {head + "- {id: b, func: " + strings.Repeat("f", 129) + "}",
+			`line 4: tasks[1].func: a function's name has 129 characters; at most 128 are allowed`},
+		"another tool's function": {head + "- {id: b, function: load}",
+			`line 4: tasks[1].function: unknown field; did you mean "func"?`},
+		"another tool's labels": {head + "- {id: b, command: [x], labels: {gpu: true}}",
+			`line 4: tasks[1].labels: unknown field; did you mean "requires"?`},
+		"requires as needs": {head + "- {id: b, command: [x], requires: [a]}",
+			`line 4: tasks[1].requires: must be a mapping of labels, such as {gpu: "true"}, but is a list; ` +
+				`the tasks to wait for stand in "needs"`},
+		"label without a value": {head + "- {id: b, command: [x], requires: {gpu: }}",
+			`line 4: tasks[1].requires.gpu: is empty; write the value that the label must have, such as "true"`},
+		"label with an empty value": {head + "- id: b\n  command: [x]\n  requires:\n    a: 1\n    a.b/c: ''",
+			`line 8: tasks[1].requires["a.b/c"]: is empty; write the value that the label must have, such as "true"`},
+		"letter of a label": {head + "- {id: b, command: [x], requires: {a b: c}}",
+			`line 4: tasks[1].requires["a b"]: a label's name has letters, digits, '.', '_', '-' and '/' only, but "a b" contains ' '`},
+		"letter of a label's value": {head + "- {id: b, command: [x], requires: {a: c=d}}",
+			`line 4: tasks[1].requires.a: a label's value has letters, digits, '.', '_', '-' and '/' only, but "c=d" contains '='`},
+		"long label": {head + "- {id: b, command: [x], requires: {" + strings.Repeat("l", 64) + ": x}}",
+			"line 4: tasks[1].requires." + strings.Repeat("l", 64) + ": a label's name has 64 characters; at most 63 are allowed"},
+		"nested label": {head + "- {id: b, command: [x], requires: {a: {b: c}}}",
+			`line 4: tasks[1].requires.a: must be text, but is a mapping`},
 		"empty program": {head + `- {id: b, command: [""]}`,
 			`line 4: tasks[1].command[0]: is empty; it must name the program to run`},
 		"NUL": {head + `- {id: b, command: [x, "a\0b"]}`,
@@ -219,6 +255,26 @@ func TestParseReadsTheLargestJob(t *testing.T) {
 	const want = "invalid job: tasks: there are 10,001 tasks; at most 10,000 are allowed"
 	if err := g.Validate(); err == nil || err.Error() != want {
 		t.Errorf("one task more: %v, want %s", err, want)
+	}
+}
+
+func TestAFileOfJSONMayBeLargerThanOneOfYAML(t *testing.T) {
+	pad := func(size int, format string) string {
+		empty := fmt.Sprintf(format, "")
+		return fmt.Sprintf(format, strings.Repeat("x", size-len(empty)))
+	}
+	const yaml = "name: x\ntasks: [{id: a, command: [echo, %s]}]\n"
+	const asJSON = `{"name":"x","tasks":[{"id":"a","command":["echo","%s"]}]}`
+	for _, c := range []struct{ what, data, want string }{
+		{"the largest YAML", pad(job.MaxFileSize, yaml), ""},
+		{"the largest JSON", pad(job.MaxJSONSize, asJSON), ""},
+		{"larger YAML", pad(job.MaxFileSize+1, yaml), "has 1,048,577 bytes; at most 1,048,576 are allowed; JSON may have 8,388,608"},
+		{"larger JSON", pad(job.MaxJSONSize+1, asJSON), "has 8,388,609 bytes; at most 8,388,608 are allowed"},
+	} {
+		_, err := job.Parse("", []byte(c.data))
+		if (err == nil) != (c.want == "") || err != nil && !strings.HasSuffix(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.what, err, c.want)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package job
 
 import (
 	"time"
+	"unicode/utf8"
 )
 
 // Snapshot is what is known of a job at one moment: the answer to every status
@@ -37,14 +38,51 @@ type SubtaskSnapshot struct {
 	Attempt int `json:"attempt"`
 	// Epoch is the term in which the attempt was deployed.
 	Epoch int64 `json:"epoch,omitempty"`
+	// Worker is the ID of the worker that the attempt was deployed to, empty before and,
+	// for what had ended, after a fail-over.
+	Worker string `json:"worker,omitempty"`
 	// ExitCode is nil until the attempt has ended by exiting.
 	ExitCode *int `json:"exit_code"`
 	// Output is the tail of what the attempt wrote, kept for the tasks that
 	// nothing needs and for failed attempts.
 	Output string `json:"output,omitempty"`
+	// Result is what the attempt wrote to the file that COORDD_OUTPUT names, kept
+	// for the tasks that nothing needs. ResultBase64 has it instead when it is not
+	// UTF-8.
+	Result       string `json:"result,omitempty"`
+	ResultBase64 []byte `json:"result_base64,omitempty"`
 	// Error says why the attempt failed.
 	Error string `json:"error,omitempty"`
 }
+
+// SetResult keeps data as the result, in the field that can hold it.
+func (s *SubtaskSnapshot) SetResult(data []byte) {
+	s.Result, s.ResultBase64 = "", nil
+	if utf8.Valid(data) {
+		s.Result = string(data)
+	} else {
+		s.ResultBase64 = data
+	}
+}
+
+// ResultData returns the result, whichever field holds it; nil when there is none.
+func (s *SubtaskSnapshot) ResultData() []byte {
+	if s.Result != "" {
+		return []byte(s.Result)
+	}
+	return s.ResultBase64
+}
+
+// The limits of results, besides MaxResult for each.
+const (
+	// MaxResults is the greatest size of all results of a job, in bytes. Each counts
+	// with an allowance for its name, five times what its task's ID and ten more
+	// characters have.
+	MaxResults = 4 << 20
+	// MaxFinalResults is the greatest size of the results of those tasks of a job
+	// that nothing needs, counted likewise: they are part of the job's Result.
+	MaxFinalResults = 256 << 10
+)
 
 // Result is the one terminal outcome of a job.
 type Result struct {

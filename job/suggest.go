@@ -65,8 +65,12 @@ func otherWord(name string) string {
 	switch name {
 	case "cmd", "run", "script", "args", "exec":
 		return "command"
-	case "depends_on", "depends", "dependsOn", "dependencies", "requires", "after":
+	case "depends_on", "depends", "dependsOn", "dependencies", "after":
 		return "needs"
+	case "function", "handler", "callback":
+		return "func"
+	case "labels", "constraints", "selector", "node_selector", "nodeSelector":
+		return "requires"
 	case "environment", "variables":
 		return "env"
 	case "workdir", "working_dir", "cwd", "directory":

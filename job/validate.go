@@ -11,6 +11,8 @@ import (
 
 // The limits of a job. They keep one job from filling a leader's memory.
 const (
+	// MaxResult is the greatest size of a subtask's result, in bytes.
+	MaxResult = 64 << 10
 	// MaxTasks is the greatest number of tasks of a graph.
 	MaxTasks = 10_000
 	// MaxSubtasks is the greatest number of subtasks of a graph, over all tasks.
@@ -32,6 +34,13 @@ const (
 	EnvParallelism = "COORDD_PARALLELISM"
 	EnvAttempt     = "COORDD_ATTEMPT"
 	EnvEpoch       = "COORDD_EPOCH"
+	// EnvOutput names the file to which an attempt may write a small result, EnvInputs
+	// the folder that holds the results of what the task needs: one file a subtask,
+	// <task>/<subtask>.
+	EnvOutput = "COORDD_OUTPUT"
+	EnvInputs = "COORDD_INPUTS"
+	// EnvWork names a folder that is the attempt's own, empty at its start.
+	EnvWork = "COORDD_WORK"
 )
 
 // Validate returns nil when the graph can run, and an *InvalidError otherwise.
@@ -82,14 +91,8 @@ func checkTask(p *problems, path string, t Task) {
 	if msg := checkID(t.ID); msg != "" {
 		p.addf(path+".id", "%s", msg)
 	}
-	if len(t.Command) == 0 {
-		p.addf(path+".command", "is missing; write the program and its arguments, such as [sh, -c, \"echo hello\"]")
-	} else if t.Command[0] == "" {
-		p.addf(path+".command[0]", "is empty; it must name the program to run")
-	}
-	for i, arg := range t.Command {
-		checkText(p, fmt.Sprintf("%s.command[%d]", path, i), arg)
-	}
+	checkWork(p, path, t)
+	checkRequires(p, path+".requires", t.Requires)
 	checkText(p, path+".dir", t.Dir)
 	checkEnv(p, path+".env", t.Env)
 	if n := t.Parallelism; n < 0 || n > MaxSubtasks {
@@ -100,6 +103,24 @@ func checkTask(p *problems, path string, t Task) {
 	}
 	checkNotNegative(p, path+".retry.delay", t.Retry.Delay)
 	checkNotNegative(p, path+".timeout", t.Timeout)
+}
+
+// checkWork checks what the task runs: a command or a function.
+func checkWork(p *problems, path string, t Task) {
+	switch {
+	case len(t.Command) == 0 && t.Func == "":
+		p.addf(path+".command", "is missing; write the program and its arguments, such as [sh, -c, \"echo hello\"]")
+	case len(t.Command) > 0 && t.Func != "":
+		p.addf(path+".func", "is given beside command; a task runs either a command or a function, so remove one of them")
+	case len(t.Command) > 0 && t.Command[0] == "":
+		p.addf(path+".command[0]", "is empty; it must name the program to run")
+	}
+	for i, arg := range t.Command {
+		checkText(p, fmt.Sprintf("%s.command[%d]", path, i), arg)
+	}
+	if msg := checkFunc(t.Func); t.Func != "" && msg != "" {
+		p.addf(path+".func", "a function's name %s", msg)
+	}
 }
 
 func checkNotNegative(p *problems, path string, d Duration) {
@@ -149,7 +170,7 @@ func validEnvName(name string) bool {
 
 func reservedEnv(name string) bool {
 	switch name {
-	case EnvJobID, EnvTask, EnvSubtask, EnvParallelism, EnvAttempt, EnvEpoch:
+	case EnvJobID, EnvTask, EnvSubtask, EnvParallelism, EnvAttempt, EnvEpoch, EnvOutput, EnvInputs, EnvWork:
 		return true
 	default:
 		return false

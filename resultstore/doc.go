@@ -5,10 +5,13 @@
 // in one transaction that also removes all else that is stored of the job, and
 // stays for as long as it is retained.
 //
-//	          CreateDirty             MarkClean (with jobstore.Removal)
-//	(nothing) ───────────▶   dirty   ───────────▶   clean
+//	          CreateDirty             MarkClean (with jobstore.Removal)       Forget
+//	(nothing) ───────────▶   dirty   ───────────▶   clean ───────────▶ (nothing)
 //	          ErrExists if it          one transaction: delete dirty,
 //	          is dirty or clean        create clean, remove the job
+//
+// Which clean results are forgotten, and when, is the caller's to decide. Replace
+// does what CreateDirty does also over a result that cannot be read.
 //
 // A leader that takes over finds every job in one of these three states, also
 // when its predecessor died between or during two transactions, and continues

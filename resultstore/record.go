@@ -9,7 +9,7 @@ import (
 	"github.com/coordd/coordd/txn"
 )
 
-// format is the version of record. This release reads no other.
+// format is the version of record. The next one is read, too.
 const format = 1
 
 // record is the stored form of a job.Result: its JSON and a version.

@@ -76,7 +76,7 @@ func TestDecodeRefusesWhatItCannotTrust(t *testing.T) {
 		payload string
 		want    error
 	}{
-		"newer release": {`{"v":2,"snapshot":[]}`, ErrNewerFormat},
+		"newer release": {`{"v":3,"snapshot":[]}`, ErrNewerFormat},
 		"another job's": {string(golden(t)), ErrDamaged},
 		"another shape": {`{"v":1,"snapshot":[]}`, ErrDamaged},
 	} {

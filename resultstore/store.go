@@ -75,10 +75,7 @@ func (s *Store) CreateDirty(ctx context.Context, g leader.Guard, r job.Result) e
 	if err != nil {
 		return fmt.Errorf("record result: %w", err)
 	}
-	if status := r.Snapshot.Status; !status.Terminal() {
-		return fmt.Errorf("record result of job %q: %w: %s", id, ErrNotTerminal, status)
-	}
-	data, err := encode(r)
+	data, err := encodeEnd(r)
 	if err != nil {
 		return fmt.Errorf("record result of job %q: %w", id, err)
 	}

@@ -33,7 +33,7 @@ func Run(t *testing.T, start func(t testing.TB) Harness) {
 		})
 	})
 	t.Run("store", func(t *testing.T) {
-		for _, c := range tests() {
+		for _, c := range append(tests(), forgetTests()...) {
 			t.Run(c.name, func(t *testing.T) { c.check(t, start(t)) })
 		}
 	})

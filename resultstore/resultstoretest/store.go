@@ -263,7 +263,7 @@ func unreadable(t *testing.T, h Harness) {
 	t.Helper()
 	s := resultstore.New(h.Driver)
 	g := h.Lead(t)
-	newer, err := envelope.Encode([]byte(`{"v":2}`))
+	newer, err := envelope.Encode([]byte(`{"v":3}`))
 	if err != nil {
 		t.Fatal(err)
 	}
