@@ -41,7 +41,8 @@ func Run(ctx context.Context, cfg Config) error {
 // else and returns nil. It may be called once.
 //
 // It returns an error at once when the agent cannot start (the HTTP address is in
-// use, the data folder not writable): before it contends. A backend that cannot be
+// use, the data folder not writable, its file in use or damaged): before it contends.
+// A backend that cannot be
 // reached is not an error; HTTP says so, and the agent goes on trying. Later errors
 // are those that going on cannot cure. With election.ErrStopGrace work of a lost
 // term is still going on, and the process must end.
@@ -49,20 +50,27 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := checkFolder(a.cfg.DataDir); err != nil {
 		return err
 	}
+	if err := checkBlobDir(ctx, a.cfg.BlobDir); err != nil {
+		return err
+	}
 	listener, err := a.listen(ctx)
 	if err != nil {
 		return err
 	}
-	h, err := a.build(listener.Addr())
+	rpcListener, err := a.listenRPC(ctx)
 	if err != nil {
 		return errors.Join(err, listener.Close())
+	}
+	h, err := a.build(listener.Addr(), rpcListener)
+	if err != nil {
+		return errors.Join(err, listener.Close(), rpcListener.Close())
 	}
 	err = h.metrics.register(ctx, views{
 		cluster: a.cfg.ClusterID, zookeeper: len(a.cfg.ZooKeeper) > 0,
 		elector: h.elector, health: h.backend, runner: h.runner,
 	})
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, listener.Close(), rpcListener.Close())
 	}
 	s := newStack(a.log)
 	h.start(ctx, s, listener)
@@ -81,12 +89,25 @@ func (a *Agent) listen(ctx context.Context) (net.Listener, error) {
 	if a.cfg.Listener != nil {
 		return a.cfg.Listener, nil
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.HTTP)
+	return listenOn(ctx, "http", a.cfg.HTTP)
+}
+
+// listenRPC returns the RPC listener.
+func (a *Agent) listenRPC(ctx context.Context) (net.Listener, error) {
+	if a.cfg.RPCListener != nil {
+		return a.cfg.RPCListener, nil
+	}
+	return listenOn(ctx, "rpc", a.cfg.RPC)
+}
+
+// listenOn listens on the address that a flag gives.
+func listenOn(ctx context.Context, flag, address string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, invalid("http", a.cfg.HTTP, "is in use by another program; choose another port, or 0 for any")
+		return nil, invalid(flag, address, "is in use by another program; choose another port, or 0 for any")
 	case err != nil:
-		return nil, invalid("http", a.cfg.HTTP, "cannot be listened on: %v", innermost(err))
+		return nil, invalid(flag, address, "cannot be listened on: %v", innermost(err))
 	}
 	return listener, nil
 }

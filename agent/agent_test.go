@@ -126,11 +126,17 @@ func TestDevAgentRunsAJobToItsEnd(t *testing.T) {
 	if _, _, err := c.Submit(ctx, "etl-1", []byte(other)); !errors.Is(err, client.ErrConflict) {
 		t.Errorf("other content under the same ID: %v, want ErrConflict", err)
 	}
+	var leads client.Leader
 	for _, component := range []string{leader.Dispatcher, leader.RESTServer} {
 		l, err := c.Leader(ctx, component)
+		leads = l.Leader
 		if err != nil || !l.IsSelf || l.Leader.Address != url || l.Leader.Phase != leader.PhaseReady {
 			t.Errorf("leader of %s is %+v, %v", component, l, err)
 		}
+	}
+	all, err := c.Contenders(ctx)
+	if err != nil || len(all) != 1 || !all[0].Leads || all[0].Epoch != leads.Epoch || all[0].ID != leads.ID {
+		t.Errorf("the contenders are %+v, %v; want only the leader %+v", all, err, leads)
 	}
 	checkMetrics(t, url)
 	if err := stop(); err != nil {
@@ -178,6 +184,9 @@ func TestAgentOutOfReachOfItsBackendServesHTTPAndSaysSo(t *testing.T) {
 	}
 	if status, body := get(t, url+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "out of reach") {
 		t.Errorf("/readyz is %d %s", status, body)
+	}
+	if status, body := get(t, url+"/v1/contenders"); status != http.StatusServiceUnavailable || !strings.Contains(body, "out of reach") {
+		t.Errorf("/v1/contenders is %d %s, want 503 and that the backend is out of reach", status, body)
 	}
 	if status, _ := get(t, url+"/livez"); status != http.StatusOK {
 		t.Errorf("/livez is %d", status)

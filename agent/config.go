@@ -1,18 +1,24 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/coordd/coordd/cluster/taskexecutor"
+	"github.com/coordd/coordd/coordinator"
 	"github.com/coordd/coordd/ha"
 	"github.com/coordd/coordd/job"
+	"github.com/coordd/coordd/rpc/remote"
 	"github.com/coordd/coordd/web"
+	"github.com/coordd/coordd/zookeeper"
 )
 
 // The defaults of Config.
@@ -26,6 +32,10 @@ const (
 	DevSlots = 4
 )
 
+// DataFile is the name of the file in DataDir that holds the state of a development
+// agent. One process uses it at a time.
+const DataFile = "coordd.db"
+
 // MinSessionTimeout is the shortest session time-out that leaves a leader time to
 // renew and to stop.
 const MinSessionTimeout = 500 * time.Millisecond
@@ -34,9 +44,14 @@ const MinSessionTimeout = 500 * time.Millisecond
 type Config struct {
 	// ID names this agent in its cluster. Empty means host name and HTTP port.
 	ID string
-	// ZooKeeper lists the ensemble's members as HOST:PORT.
+	// ZooKeeper lists the ensemble's members as HOST:PORT. Behind the last one a
+	// chroot may stand, HOST:PORT/PATH, below which Root is.
 	ZooKeeper []string
-	// Dev makes a cluster of this one agent, whose state is in memory.
+	// Security is how to prove to ZooKeeper who one is, and who may change what is
+	// created there; the zero value for none.
+	Security zookeeper.Security
+	// Dev makes a cluster of this one agent. Its state is kept in DataDir, where an
+	// agent that is started later goes on with it, or in memory when there is none.
 	Dev bool
 	// Backend is a backend that the caller made, for tests and embedders. Run runs
 	// it.
@@ -52,9 +67,17 @@ type Config struct {
 	// Listener serves HTTP in place of a listener on HTTP. Run closes it. Nil means
 	// to listen on HTTP.
 	Listener net.Listener
-	// RPC is the address that is published for RPC. Nothing listens there yet.
-	// Empty means DefaultRPC.
+	// RPC is the address on which workers and other agents are listened to, HOST:PORT;
+	// port 0 takes a free one. Empty means DefaultRPC, or a free port of loopback when
+	// Listener or Backend is set.
 	RPC string
+	// RPCListener serves RPC in place of a listener on RPC. Run closes it. Nil means to
+	// listen on RPC.
+	RPCListener net.Listener
+	// RPCDial makes the connections to other members. Nil means TCP.
+	RPCDial func(ctx context.Context, address string) (net.Conn, error)
+	// RPCTLS secures RPC, in both directions. All members of a cluster have it or none.
+	RPCTLS *remote.TLS
 	// Advertise is the host under which others reach this agent. Empty means the
 	// host of HTTP, or the host name when HTTP is bound to all interfaces.
 	Advertise string
@@ -62,14 +85,37 @@ type Config struct {
 	InsecureBind bool
 	// AllowedHosts lists further names that a Host header may hold.
 	AllowedHosts []string
-	// DataDir is a folder of this agent alone. Empty means none.
+	// DataDir is a folder of this agent alone, which is made when it is missing. With
+	// Dev it holds the file DataFile. Empty means none.
 	DataDir string
+	// BlobDir is a folder that all coordinators of the cluster share, for graphs that
+	// are too large for ZooKeeper, as an absolute path. Empty means that such graphs
+	// are refused.
+	BlobDir string
 	// Slots is how many subtasks the built-in worker runs at once. Zero means no
 	// worker, and with Dev DevSlots.
 	Slots int
+	// Labels are what tasks can require of a worker; those of the built-in one.
+	Labels map[string]string
+	// Funcs are the functions that tasks can name, beside commands, on the built-in
+	// worker.
+	Funcs taskexecutor.Funcs
 	// SessionTimeout is how long the cluster waits for a silent leader, as asked of
-	// ZooKeeper. Zero means DefaultSessionTimeout.
+	// ZooKeeper, and after how long without a heartbeat components regard one another as
+	// gone. Zero means DefaultSessionTimeout.
 	SessionTimeout time.Duration
+	// Retention says which results of finished jobs are kept. Its zero fields mean
+	// coordinator.DefaultRetainCount and coordinator.DefaultRetainAge.
+	Retention coordinator.Retention
+	// Limits bound what this agent takes on while it leads. Its zero fields mean the
+	// defaults of coordinator.
+	Limits coordinator.Limits
+	// CleanupRetry spaces the tries to clean up after a job. Its zero fields mean
+	// 1 s and 1 h.
+	CleanupRetry coordinator.Backoff
+	// Cleaners remove what jobs leave outside the cluster, after their result is
+	// recorded and before it is clean. None are needed for coordd's own.
+	Cleaners []coordinator.Cleaner
 	// Version is what the agent reports of itself.
 	Version web.Version
 	// Logger receives the log. Nil means none.
@@ -107,6 +153,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.ClusterID, DefaultClusterID)
 	setDefault(&c.Root, DefaultRoot)
 	setDefault(&c.HTTP, DefaultHTTP)
+	if c.Listener != nil || c.Backend != nil {
+		setDefault(&c.RPC, "127.0.0.1:0")
+	}
 	setDefault(&c.RPC, DefaultRPC)
 	setDefault(&c.SessionTimeout, DefaultSessionTimeout)
 	if c.Dev {
@@ -116,6 +165,28 @@ func (c Config) withDefaults() Config {
 		c.Logger = hclog.NewNullLogger()
 	}
 	return c
+}
+
+// ClusterPath returns the path in ZooKeeper below which all of the cluster stands.
+func (c Config) ClusterPath() string {
+	c = c.withDefaults()
+	return c.Root + "/" + c.ClusterID
+}
+
+// dataFile returns where a development agent keeps its state, "" for in memory.
+func (c Config) dataFile() string {
+	if c.DataDir == "" {
+		return ""
+	}
+	return filepath.Join(c.DataDir, DataFile)
+}
+
+// workerDir returns the folder of the built-in worker, "" for a temporary one.
+func (c Config) workerDir() string {
+	if c.DataDir == "" {
+		return ""
+	}
+	return filepath.Join(c.DataDir, "worker")
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -137,6 +208,26 @@ func (c Config) Validate() error {
 	if c.Slots < 0 {
 		return invalid("slots", strconv.Itoa(c.Slots), "cannot be negative; 0 means no built-in worker")
 	}
+	if err := job.CheckLabels(c.Labels); err != nil {
+		return invalid("label", "", "%v", err)
+	}
+	if r := c.CleanupRetry; r.First < 0 {
+		return invalid("cleanup-retry", r.First.String(), "cannot be negative")
+	} else if r.Max < 0 || r.Max != 0 && r.Max < r.First {
+		return invalid("cleanup-retry-max", r.Max.String(), "is shorter than --cleanup-retry %s", r.First)
+	}
+	for flag, n := range map[string]int{
+		"max-jobs": c.Limits.Jobs, "max-graph-size": c.Limits.GraphSize, "max-tasks": c.Limits.Tasks,
+	} {
+		if n < 0 {
+			return invalid(flag, strconv.Itoa(n), "cannot be negative; 0 means the default")
+		}
+	}
+	if c.RPCTLS != nil {
+		if err := c.RPCTLS.Validate(); err != nil {
+			return invalid("rpc-tls-cert", "", "%v", err)
+		}
+	}
 	if c.SessionTimeout < MinSessionTimeout {
 		return invalid("session-timeout", c.SessionTimeout.String(), "is too short; use %s or more", MinSessionTimeout)
 	}
@@ -153,13 +244,28 @@ func (c Config) validateBackend() error {
 	case !c.Dev && len(c.ZooKeeper) == 0:
 		return invalid("zookeeper", "", "is missing; give HOST:PORT,... of an ensemble, or use --dev to try coordd without one")
 	}
-	for _, server := range c.ZooKeeper {
+	if c.Dev {
+		return nil
+	}
+	_, _, err := c.ensemble()
+	return err
+}
+
+// ensemble returns the servers and the chroot.
+func (c Config) ensemble() (servers []string, chroot string, err error) {
+	given := strings.Join(c.ZooKeeper, ",")
+	list, _, _ := strings.Cut(given, "/")
+	for server := range strings.SplitSeq(list, ",") {
 		host, port, err := net.SplitHostPort(server)
 		if err != nil || host == "" || !isPort(port) {
-			return invalid("zookeeper", strings.Join(c.ZooKeeper, ","), "%q is not HOST:PORT", server)
+			return nil, "", invalid("zookeeper", given, "%q is not HOST:PORT", server)
 		}
 	}
-	return nil
+	servers, chroot, err = zookeeper.ParseConnect(given)
+	if err != nil {
+		return nil, "", invalid("zookeeper", given, "is not HOST:PORT,... or HOST:PORT,.../CHROOT; the chroot stands once, behind the last server")
+	}
+	return servers, chroot, nil
 }
 
 func (c Config) validateNames() error {

@@ -18,6 +18,7 @@ func TestValidateNamesFlagValueAndRemedy(t *testing.T) {
 		{"nothing", agent.Config{}, "--zookeeper: is missing; give HOST:PORT,... of an ensemble, or use --dev"},
 		{"both", agent.Config{Dev: true, ZooKeeper: []string{"a:1"}}, "--dev: cannot be combined with --zookeeper"},
 		{"server without port", agent.Config{ZooKeeper: []string{"a:1", "b"}}, `--zookeeper a:1,b: "b" is not HOST:PORT`},
+		{"two chroots", agent.Config{ZooKeeper: []string{"a:1/x", "b:1/y"}}, "the chroot stands once, behind the last server"},
 		{"id", agent.Config{Dev: true, ID: "a/b"}, `--id "a/b": use 1 to 128 letters`},
 		{"cluster", agent.Config{Dev: true, ClusterID: ".."}, `--cluster-id "..": use`},
 		{"root", agent.Config{Dev: true, Root: "coordd"}, `--root "coordd": is not a path such as /coordd`},
@@ -50,6 +51,7 @@ func TestValidateAccepts(t *testing.T) {
 	for _, cfg := range []agent.Config{
 		{Dev: true},
 		{ZooKeeper: []string{"127.0.0.1:2181", "[::1]:2181", "zk.example:2181"}, ID: "node-1", HTTP: "localhost:0", RPC: "[::1]:7421"},
+		{ZooKeeper: []string{"a:2181", "b:2181/tenants/blue"}},
 		{Dev: true, HTTP: ":7420", RPC: "0.0.0.0:7421", InsecureBind: true},
 	} {
 		if err := cfg.Validate(); err != nil {

@@ -2,12 +2,14 @@ package agent
 
 import (
 	"context"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/cluster/jobmaster"
-	"github.com/coordd/coordd/cluster/taskexecutor"
+	"github.com/coordd/coordd/cluster/resourcemanager"
+	"github.com/coordd/coordd/cluster/wire"
 	"github.com/coordd/coordd/coordinator"
 	"github.com/coordd/coordd/election"
 	"github.com/coordd/coordd/job"
@@ -22,7 +24,10 @@ type node struct {
 	info leader.Info
 }
 
-var _ web.Node = node{}
+var (
+	_ web.Node       = node{}
+	_ web.Contenders = (*election.Elector)(nil)
+)
 
 // Leading implements web.Node.
 func (n node) Leading(component string) (leader.Info, bool, <-chan struct{}) {
@@ -55,10 +60,14 @@ func (r restServer) Lead(ctx context.Context, t *election.Term) error {
 	return nil
 }
 
-// masters makes the masters of jobs.
+// masters makes the masters of jobs, and lets workers and the resource manager reach
+// them.
 type masters struct {
-	executor gateway.TaskExecutor
-	progress jobmaster.ProgressStore
+	network  *network
+	managers *managers
+	progress *jobmaster.Bounded
+	address  string // of this node's RPC service
+	timeout  time.Duration
 	log      hclog.Logger
 }
 
@@ -66,55 +75,51 @@ var _ coordinator.JobRunnerFactory = masters{}
 
 // NewJobRunner implements coordinator.JobRunnerFactory.
 func (m masters) NewJobRunner(a coordinator.Assignment) (coordinator.JobRunner, error) {
+	term := leader.TermID{SessionID: a.SessionID, Epoch: a.Epoch}
 	master, err := jobmaster.New(jobmaster.Config{
-		Guard: a.Guard, Epoch: a.Epoch, Job: a.Job, Recovered: a.Recovered,
-		Executor: m.executor, Progress: m.progress, Logger: m.log,
+		Guard: a.Guard, Term: term, Job: a.Job, Recovered: a.Recovered,
+		Location:  gateway.MasterLocation{Job: a.Job.ID, Address: m.address},
+		Resources: managerOf{m.managers, term}, Workers: reach{m.network}, Progress: m.progress,
+		HeartbeatTimeout: m.timeout, Logger: m.log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return master, nil
+	return reachable{Master: master, network: m.network, id: a.Job.ID, term: term}, nil
 }
 
-// worker is the agent's part that runs subtasks.
-type worker interface {
-	gateway.TaskExecutor
-	Run(ctx context.Context) error
+// reachable is a master that others reach while it runs.
+type reachable struct {
+	*jobmaster.Master
+
+	network *network
+	id      job.ID
+	term    leader.TermID
 }
 
-// newWorker returns a worker with as many slots, which may be zero.
-func newWorker(id string, slots int, log hclog.Logger) (worker, error) {
-	if slots == 0 {
-		return noWorker{log: log}, nil
+// Run implements coordinator.JobRunner.
+func (r reachable) Run(ctx context.Context) (job.Snapshot, error) {
+	leave, err := host(r.network, wire.JobMaster(), masterEndpoint(r.id), r.term, gateway.JobMaster(r.Master))
+	if err != nil {
+		return r.Snapshot(), err
 	}
-	return taskexecutor.New(taskexecutor.Config{ID: id, Slots: slots, Logger: log})
+	defer leave()
+	return r.Master.Run(ctx)
 }
 
-// noWorker stands for the worker of an agent without slots: jobs wait.
-type noWorker struct{ log hclog.Logger }
+// workerSide removes what finished jobs left on workers.
+type workerSide struct{ manager *resourcemanager.Contender }
 
-var _ worker = noWorker{}
+var _ coordinator.Cleaner = workerSide{}
 
-// Run implements worker.
-func (noWorker) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
+// Name implements coordinator.Cleaner.
+func (workerSide) Name() string { return "workers" }
+
+// Clean implements coordinator.Cleaner.
+func (w workerSide) Clean(ctx context.Context, id job.ID) error {
+	m, err := w.manager.Manager()
+	if err != nil {
+		return err
+	}
+	return m.ReleaseJob(ctx, id)
 }
-
-// RequestSlot implements gateway.TaskExecutor: it waits for ever.
-func (w noWorker) RequestSlot(ctx context.Context, id job.ID) (gateway.Slot, error) {
-	w.log.Warn("job waits: the leading agent has no worker; start agents with --slots", "job", id)
-	<-ctx.Done()
-	return "", ctx.Err()
-}
-
-// FreeSlot implements gateway.TaskExecutor.
-func (noWorker) FreeSlot(gateway.Slot) {}
-
-// Deploy implements gateway.TaskExecutor.
-func (noWorker) Deploy(context.Context, gateway.Slot, gateway.Deployment, gateway.JobMaster) error {
-	return gateway.ErrNoSlot
-}
-
-// CancelAttempt implements gateway.TaskExecutor.
-func (noWorker) CancelAttempt(context.Context, gateway.AttemptID) error { return nil }

@@ -8,7 +8,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/coordd/coordd/coordinator"
 	"github.com/coordd/coordd/election"
+	"github.com/coordd/coordd/rpc"
 )
 
 // stack runs the parts of an agent. What was started last is stopped first, and
@@ -48,19 +50,33 @@ func (s *stack) start(ctx context.Context, name string, run func(context.Context
 }
 
 // wait returns nil when ctx ends, or why the agent cannot go on: a part ended by
-// itself, or something fatal.
+// itself, or something fatal. It logs the stack of a panic, which the error lacks.
 func (s *stack) wait(ctx context.Context, fatal <-chan error) error {
+	var err error
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-fatal:
-		return err
+	case err = <-fatal:
 	case p := <-s.ended:
-		if p.err == nil {
+		if err = p.err; err == nil {
 			return fmt.Errorf("%s ended unexpectedly", p.name)
 		}
-		return p.err
 	}
+	if trace := stackOf(err); trace != "" {
+		s.log.Error("a part panicked", "error", err, "stack", trace)
+	}
+	return err
+}
+
+// stackOf returns where an error's panic was, or nothing.
+func stackOf(err error) string {
+	if p, ok := errors.AsType[*rpc.PanicError](err); ok {
+		return string(p.Stack)
+	}
+	if p, ok := errors.AsType[*coordinator.PanicError](err); ok {
+		return string(p.Stack)
+	}
+	return ""
 }
 
 // stop ends all parts in reverse order and returns the first error that is not

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/coordd/coordd/coordinator"
 	"github.com/coordd/coordd/election"
+	"github.com/coordd/coordd/rpc"
 )
 
 // until is a part that runs until it is stopped and notes that in order.
@@ -83,6 +86,23 @@ func TestStackEndsWithWhatIsFatal(t *testing.T) {
 	s := newStack(hclog.NewNullLogger())
 	if err := s.wait(t.Context(), fatal); err == nil || err.Error() != "a job runner panicked" {
 		t.Errorf("wait is %v, want the fatal error", err)
+	}
+}
+
+func TestStackLogsWhereAPanicWas(t *testing.T) {
+	for name, panicked := range map[string]error{
+		"endpoint": &rpc.PanicError{Endpoint: "worker/a", Value: "boom", Stack: []byte("at its line")},
+		"job":      &coordinator.PanicError{Job: "etl", Value: "boom", Stack: []byte("at its line")},
+	} {
+		var lines strings.Builder
+		s := newStack(hclog.New(&hclog.LoggerOptions{Output: &lines}))
+		s.start(t.Context(), name, func(context.Context) error { return fmt.Errorf("run: %w", panicked) })
+		if err := s.wait(t.Context(), nil); !errors.Is(err, panicked) {
+			t.Errorf("%s: wait is %v, want the panic", name, err)
+		}
+		if !strings.Contains(lines.String(), "at its line") {
+			t.Errorf("%s: logged\n%s\nwant the stack", name, lines.String())
+		}
 	}
 }
 

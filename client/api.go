@@ -2,9 +2,10 @@ package client
 
 import (
 	"context"
-	"errors"
+	"iter"
 	"net/http"
 	"net/url"
+	"reflect"
 	"time"
 
 	"github.com/coordd/coordd/job"
@@ -45,6 +46,31 @@ func (c *Client) Leader(ctx context.Context, component string) (Leadership, erro
 	var l Leadership
 	_, err := c.ask(ctx, request{method: http.MethodGet, path: "/v1/leaders/" + url.PathEscape(component)}, &l)
 	return l, err
+}
+
+// Contender is one of those that lead a cluster or wait to.
+type Contender struct {
+	// ID is empty when a foreign contender gave none.
+	ID string `json:"id"`
+	// Epoch is that of the term that it leads, or would lead from its present place.
+	Epoch leader.Epoch `json:"epoch"`
+	// Since is when it began to contend, by the backend's clock.
+	Since time.Time `json:"since"`
+	// Leads is true for the first one, which leads or is about to.
+	Leads bool `json:"leads"`
+	// Foreign says that it is of another implementation.
+	Foreign bool `json:"foreign"`
+}
+
+// Contenders returns who contends for leadership, in the order in which they lead.
+// Errors: ErrNoLeader when no node that answered can reach its backend,
+// ErrUnreachable, an *Error, or ctx's.
+func (c *Client) Contenders(ctx context.Context) ([]Contender, error) {
+	var list struct {
+		Contenders []Contender `json:"contenders"`
+	}
+	_, err := c.ask(ctx, request{method: http.MethodGet, path: "/v1/contenders"}, &list)
+	return list.Contenders, err
 }
 
 // Submit submits a job file, in YAML or JSON, under the ID, which must not be
@@ -111,13 +137,36 @@ func (c *Client) WaitFor(ctx context.Context, id job.ID, enough func(job.Snapsho
 			if enough(snap) || snap.Status.Terminal() {
 				return snap, nil
 			}
-		case !seen || !errors.Is(err, ErrNoLeader) && !errors.Is(err, ErrUnreachable):
+		case !seen || !temporary(err):
 			return last, err
 		}
 		select {
 		case <-time.After(pollInterval):
 		case <-ctx.Done():
 			return last, ctx.Err()
+		}
+	}
+}
+
+// Follow returns the job as it is now, and again whenever it has changed, until it has
+// ended; the last snapshot is then its end. What changes in less than a moment may be
+// seen as one. Once it has seen the job it goes on through the loss of any node, and
+// shows nothing that a deposed leader says. Before it gives up it yields an error, one of
+// those of WaitFor, with the newest snapshot.
+func (c *Client) Follow(ctx context.Context, id job.ID) iter.Seq2[job.Snapshot, error] {
+	return func(yield func(job.Snapshot, error) bool) {
+		var told *job.Snapshot
+		left := false
+		last, err := c.WaitFor(ctx, id, func(snap job.Snapshot) bool {
+			if told != nil && (snap.Epoch < told.Epoch || reflect.DeepEqual(snap, *told)) {
+				return false
+			}
+			told = &snap
+			left = !yield(snap, nil)
+			return left
+		})
+		if err != nil && !left {
+			yield(last, err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,28 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestContendersAreReadInTheirOrder(t *testing.T) {
+	n := newNode(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"contenders":[`+
+			`{"id":"b","epoch":7,"since":"2026-11-21T05:00:00Z","leads":true,"foreign":false},`+
+			`{"id":"","epoch":9,"since":"2026-11-21T05:00:01Z","leads":false,"foreign":true}]}`)
+	})
+	c, err := New(Config{Addresses: []string{n.url}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	since := time.Date(2026, 11, 21, 5, 0, 0, 0, time.UTC)
+	want := []Contender{{ID: "b", Epoch: 7, Since: since, Leads: true}, {Epoch: 9, Since: since.Add(time.Second), Foreign: true}}
+	got, err := c.Contenders(t.Context())
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("Contenders returned %+v, %v; want %+v", got, err, want)
+	}
+	if asked := n.questions(); len(asked) != 1 || asked[0] != "GET /v1/contenders" {
+		t.Errorf("asked %q, want GET /v1/contenders once", asked)
+	}
+}
 
 // node is a server whose answers a test sets, and which counts questions.
 type node struct {
@@ -133,6 +156,7 @@ func TestImpatientErrorsSayWhatIsTheMatter(t *testing.T) {
 	}{
 		{"nobody there", silent, ErrUnreachable, silent},
 		{"no leader", newNode(t, says(503, noLeader)).url, ErrNoLeader, "nobody leads"},
+		{"unconfirmed", newNode(t, says(503, `{"code":"unconfirmed","detail":"still finding out"}`)).url, ErrNoLeader, "finding out"},
 		{"disconnected", newNode(t, says(503, `{"code":"disconnected","detail":"ZooKeeper is away"}`)).url, ErrNoLeader, "ZooKeeper is away"},
 		{"no job", newNode(t, says(404, `{"code":"no_such_job","detail":"no job has the id \"etl\""}`)).url, ErrNoJob, "no job has"},
 		{"conflict", newNode(t, says(409, `{"code":"job_conflict","detail":"other content"}`)).url, ErrConflict, "other content"},

@@ -3,15 +3,19 @@ package coordinator
 import (
 	"context"
 	"errors"
-	"maps"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/coordd/coordd/cluster/gateway"
+	"github.com/coordd/coordd/internal/layout"
 	"github.com/coordd/coordd/job"
+	"github.com/coordd/coordd/leader"
 )
 
 // failingCleaner fails for the job "bad" while it is told to, and notes when.
@@ -66,9 +70,16 @@ func TestFailingCleanUpIsRetriedAndBlocksNothing(t *testing.T) {
 			t.Errorf("another job's result: %v, want it clean", left)
 		}
 		w.wantStatus("bad", job.StatusFinished)
-		report, err := w.dispatcherNow().Report(t.Context())
-		if err != nil || len(report.Dirty) != 1 || report.Dirty[0].ID != "bad" || !strings.Contains(report.Dirty[0].Failures["files"], "injected") {
-			t.Errorf("report %+v, error %v; want bad with its failure", report, err)
+		report, err := w.dispatcherNow().Recovery(t.Context())
+		if err != nil || len(report.Dirty) != 1 || report.Dirty[0].ID != "bad" || report.Dirty[0].Status != job.StatusFinished {
+			t.Fatalf("report %+v, error %v; want bad alone", report, err)
+		}
+		want := []gateway.Resource{
+			{Name: "files", Failures: 1, Error: errInjected.Error(), NextTry: time.Now().UTC().Add(time.Second)},
+			{Name: "stores"},
+		}
+		if got := report.Dirty[0].Resources; !slices.Equal(got, want) {
+			t.Errorf("resources %+v, want %+v", got, want)
 		}
 
 		<-time.After(4*time.Hour + time.Minute)
@@ -91,7 +102,7 @@ func TestFailingCleanUpIsRetriedAndBlocksNothing(t *testing.T) {
 		if other != 1 {
 			t.Errorf("a cleaner that had succeeded ran %d times", other)
 		}
-		if report, err := w.dispatcherNow().Report(t.Context()); err != nil || len(report.Dirty) != 0 {
+		if report, err := w.dispatcherNow().Recovery(t.Context()); err != nil || len(report.Dirty) != 0 {
 			t.Errorf("report %+v, error %v; want nothing dirty", report, err)
 		}
 		if err := l.stop(); err != nil {
@@ -190,11 +201,17 @@ func TestReportShowsOnlyTheCleanersThatStillFail(t *testing.T) {
 		w.cleaners = []Cleaner{files, fakeCleaner{"network", func(context.Context, job.ID) error { return errInjected }}}
 		l := w.lead(&fakeTerm{epoch: 2})
 		failing := func() []string {
-			r, err := w.dispatcherNow().Report(t.Context())
+			r, err := w.dispatcherNow().Recovery(t.Context())
 			if err != nil || len(r.Dirty) != 1 {
 				t.Fatalf("report %+v, error %v; want one dirty job", r, err)
 			}
-			return slices.Sorted(maps.Keys(r.Dirty[0].Failures))
+			var names []string
+			for _, res := range r.Dirty[0].Resources {
+				if res.Error != "" {
+					names = append(names, res.Name)
+				}
+			}
+			return names
 		}
 		if got, want := failing(), []string{"files", "network"}; !slices.Equal(got, want) {
 			t.Errorf("failing %v, want %v", got, want)
@@ -204,6 +221,86 @@ func TestReportShowsOnlyTheCleanersThatStillFail(t *testing.T) {
 		synctest.Wait()
 		if got, want := failing(), []string{"network"}; !slices.Equal(got, want) {
 			t.Errorf("failing %v, want %v", got, want)
+		}
+		if err := l.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAThousandCleanUpsInBackOffHoldNoHandOverUp loses leadership while every one
+// of them waits for an hour.
+func TestAThousandCleanUpsInBackOffHoldNoHandOverUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 1000
+		w := newWorld(t)
+		for i := range n {
+			if err := w.results.CreateDirty(t.Context(), leader.NewGuard(1, "test"), result(job.ID(fmt.Sprintf("job-%d", i)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var tries atomic.Int64
+		var mended atomic.Bool
+		w.cleaners = []Cleaner{fakeCleaner{"files", func(context.Context, job.ID) error {
+			tries.Add(1)
+			if mended.Load() {
+				return nil
+			}
+			return errInjected
+		}}}
+		l := w.lead(&fakeTerm{epoch: 2})
+		<-time.After(6 * time.Hour)
+		synctest.Wait()
+		report := w.report().Dirty
+		if len(report) != n {
+			t.Fatalf("%d dirty jobs, want %d", len(report), n)
+		}
+		for _, r := range report[0].Resources {
+			if wait := time.Until(r.NextTry); r.Name == "files" && (wait <= 0 || wait > time.Hour || r.Failures < 12) {
+				t.Errorf("resource %+v, next try in %v; want it in an hour-long back-off", r, wait)
+			}
+		}
+		before := time.Now()
+		if err := l.stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(before); took != 0 {
+			t.Errorf("the hand-over took %v, want no waiting for the back-off", took)
+		}
+		mended.Store(true)
+		former := tries.Load()
+		next := w.lead(&fakeTerm{epoch: 3})
+		if left := w.backend.has("jobresults/dirty/"); len(left) != 0 || tries.Load()-former != n {
+			t.Errorf("%d dirty results after %d tries of the next leader, want none after %d", len(left), tries.Load()-former, n)
+		}
+		if err := next.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOutputsAreRemovedBeforeTheResultIsClean(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.has(nil, []job.ID{"a"}, nil)
+		path, err := layout.Path(layout.Outputs, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.backend.data[path+"/load"], w.backend.data[path+"/extract"] = []byte("x"), []byte("y")
+		w.backend.set(anyCommitBelow("outputs", func(context.Context) error { return errInjected }))
+		l := w.lead(&fakeTerm{epoch: 2})
+		if d := w.report().Dirty; len(d) != 1 || len(d[0].Resources) != 2 || d[0].Resources[0].Name != "outputs" || d[0].Resources[0].Failures != 1 {
+			t.Errorf("dirty %+v, want outputs that could not be removed", d)
+		}
+		w.backend.set(nil)
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if left := w.backend.has("outputs/"); len(left) != 0 {
+			t.Errorf("outputs left: %v", left)
+		}
+		if left := w.backend.has("/a"); len(left) != 1 || !strings.Contains(left[0], "clean") {
+			t.Errorf("left of the job: %v, want its clean result alone", left)
 		}
 		if err := l.stop(); err != nil {
 			t.Error(err)

@@ -7,11 +7,20 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/coordd/coordd/job"
+	"github.com/coordd/coordd/leader"
 )
 
-// defaultReads is how many graphs are read at once during recovery. The reads
-// share one connection; more in flight gain little and crowd out renewals.
-const defaultReads = 16
+// defaultReads is how many graphs are read at once during recovery: as many as
+// package ha/zk lets a session have under way. The reads share one connection; more in
+// flight gain little and crowd out renewals.
+const defaultReads = 64
+
+const (
+	// DefaultCleanupRetry is the delay after the first failure of a cleaner.
+	DefaultCleanupRetry = time.Second
+	// DefaultCleanupRetryMax is the longest delay between two of its tries.
+	DefaultCleanupRetryMax = time.Hour
+)
 
 // Config says what a Runner works with.
 type Config struct {
@@ -24,7 +33,13 @@ type Config struct {
 	Results ResultStore
 	// Dispatchers makes each term's dispatcher. Required; see SessionFactory.
 	Dispatchers DispatcherFactory
-	// Reads bounds how many graphs are read at once during recovery. Zero means 16.
+	// Host, unless it is nil, lets other processes reach the dispatcher of a term. It is
+	// called before the term is published, and leave when the dispatcher has ended. Its
+	// error ends the term.
+	Host func(term leader.TermID, d Service) (leave func(), err error)
+	// Gates are passed, in their order, before a term reads anything.
+	Gates []Gate
+	// Reads bounds how many graphs are read at once during recovery. Zero means 64.
 	Reads int
 	// Hooks are told of what happens. The zero value listens to nothing.
 	Hooks Hooks
@@ -54,15 +69,27 @@ type DispatcherConfig struct {
 	Results ResultStore
 	// Runners makes the runner of each job. Required.
 	Runners JobRunnerFactory
+	// Tree is the backend's storage below the stores, in which Leftovers looks. Nil:
+	// Leftovers fails.
+	Tree Tree
+	// Blobs is where what is too large for the stores is kept, in which Leftovers
+	// looks too. Nil means that there is none.
+	Blobs Blobs
 	// Cleaners run side by side after a job's result was recorded and before it
 	// becomes clean. None means that jobs leave nothing outside the stores.
 	Cleaners []Cleaner
-	// CleanupRetry spaces the tries of a cleaner that fails. Zero fields mean 1 s
-	// and 1 h.
+	// CleanupRetry spaces the tries of a cleaner that fails. Zero fields mean
+	// DefaultCleanupRetry and DefaultCleanupRetryMax.
 	CleanupRetry Backoff
-	// ResultRetry spaces the tries to record a result. Zero fields mean 100 ms and
-	// 5 s.
+	// ResultRetry spaces the tries to record a result, and to write a quarantine
+	// record. Zero fields mean 100 ms and 5 s.
 	ResultRetry Backoff
+	// Retention says which clean results are kept.
+	Retention Retention
+	// ID names this node in what it stores. Empty is allowed.
+	ID string
+	// Limits bound what is taken on. The zero value means the defaults.
+	Limits Limits
 	// Fatal is told of a panic in a job runner or a cleaner, from the goroutine
 	// that panicked; the process should end, as its state is unknown. Nil means
 	// that only the term ends.
@@ -82,14 +109,16 @@ func (c DispatcherConfig) Validate() error {
 	if c.Runners == nil {
 		errs = append(errs, errors.New("coordinator: DispatcherConfig.Runners is required"))
 	}
-	errs = append(errs, c.CleanupRetry.validate("CleanupRetry"), c.ResultRetry.validate("ResultRetry"))
+	errs = append(errs, c.Limits.validate(), c.CleanupRetry.validate("CleanupRetry"), c.ResultRetry.validate("ResultRetry"))
 	return errors.Join(errs...)
 }
 
 // withDefaults fills the zero values in.
 func (c DispatcherConfig) withDefaults() DispatcherConfig {
-	c.CleanupRetry = c.CleanupRetry.withDefaults(time.Second, time.Hour)
+	c.CleanupRetry = c.CleanupRetry.withDefaults(DefaultCleanupRetry, DefaultCleanupRetryMax)
 	c.ResultRetry = c.ResultRetry.withDefaults(100*time.Millisecond, 5*time.Second)
+	c.Retention = c.Retention.withDefaults()
+	c.Limits = c.Limits.withDefaults()
 	c.Logger = orNull(c.Logger)
 	return c
 }
@@ -123,9 +152,15 @@ type Hooks struct {
 	OnRecovered func(jobs, dirty, quarantined int)
 	// OnQuarantined is called for each job that is put aside after recovery.
 	OnQuarantined func(id job.ID)
+	// OnRecovering is called during a take-over, with how many of the graphs have
+	// been read, and as often as that changes; the last call has done equal of.
+	OnRecovering func(done, of int)
+	// OnForgotten is called with how many results have been deleted.
+	OnForgotten func(n int)
 	// OnJobEnded is called when a job's result has been recorded.
 	OnJobEnded func(status job.Status)
-	// OnCleanupFailed is called for each failed try of a cleaner.
+	// OnCleanupFailed is called for each failed try of a cleaner, and of a write of
+	// quarantine records ("quarantine") or of retention ("retention").
 	OnCleanupFailed func(cleaner string)
 }
 
@@ -146,6 +181,18 @@ func (h Hooks) recovered(r Recovery) {
 func (h Hooks) quarantined(id job.ID) {
 	if h.OnQuarantined != nil {
 		h.OnQuarantined(id)
+	}
+}
+
+func (h Hooks) recovering(done, of int) {
+	if h.OnRecovering != nil {
+		h.OnRecovering(done, of)
+	}
+}
+
+func (h Hooks) forgotten(n int) {
+	if h.OnForgotten != nil {
+		h.OnForgotten(n)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/job"
+	"github.com/coordd/coordd/rpc"
 )
 
 // errStartedTwice: Run was called a second time.
@@ -51,7 +52,15 @@ type Dispatcher struct {
 	started chan struct{}
 	ended   chan struct{}     // closed when no call is served any more
 	calls   chan func(*state) // served by Run; a nil state says that the term is over
+	excess  chan struct{}     // holds a value when there may be results to forget
 	panics  chan *PanicError  // what ends Run early
+	// accepting counts the submissions that are being stored. It belongs to Run's
+	// goroutine, as the registry does.
+	accepting int
+	// watch, if not nil, is called on Run's goroutine with the registry as it is at the
+	// start, and after each call that may have changed it. It does not block, and is set
+	// before Run.
+	watch func(*registry)
 }
 
 var (
@@ -91,6 +100,7 @@ func NewDispatcher(cfg DispatcherConfig, t Token, r Recovery) (*Dispatcher, erro
 		started: make(chan struct{}),
 		ended:   make(chan struct{}),
 		calls:   make(chan func(*state)),
+		excess:  make(chan struct{}, 1),
 		panics:  make(chan *PanicError, 1),
 	}, nil
 }
@@ -115,17 +125,43 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		jobs.Go(func() { d.protect(id, func() { work(ctx) }) })
 	}
 	d.startRecovered(st)
+	d.look(st)
+	jobs.Go(func() { d.protect("", func() { d.forgetExcess(ctx) }) })
 	close(d.started)
 	return d.serve(ctx, st)
 }
 
-// startRecovered starts the clean-ups, then the jobs, that were recovered.
+// startRecovered starts the clean-ups, then the jobs, that were recovered, and
+// brings the quarantine records in line.
 func (d *Dispatcher) startRecovered(st *state) {
 	for _, r := range d.recovery.Dirty {
 		st.spawn(r.Snapshot.ID, func(ctx context.Context) { d.cleanUp(ctx, r.Snapshot.ID) })
 	}
+	st.spawn("", func(ctx context.Context) { d.startJobs(ctx, st.spawn) })
+	for _, e := range st.jobs {
+		d.keepRecord(st, e)
+	}
+}
+
+// startsAtOnce is how many recovered jobs are being started at once: the leader is to be
+// published meanwhile, and each of thousands takes a turn of the processor and a call of
+// the dispatcher.
+const startsAtOnce = 16
+
+// startJobs starts the recovered jobs, oldest first.
+func (d *Dispatcher) startJobs(ctx context.Context, spawn func(job.ID, func(context.Context))) {
+	turns := make(chan struct{}, startsAtOnce)
 	for _, j := range d.recovery.Jobs {
-		st.spawn(j.ID, func(ctx context.Context) { d.live(ctx, j, true) })
+		select {
+		case turns <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		spawn(j.ID, func(ctx context.Context) {
+			begun := sync.OnceFunc(func() { <-turns })
+			defer begun()
+			d.live(ctx, j, true, begun)
+		})
 	}
 }
 
@@ -143,7 +179,14 @@ func (d *Dispatcher) serve(ctx context.Context, st *state) error {
 				return ctx.Err()
 			}
 			call(st)
+			d.look(st)
 		}
+	}
+}
+
+func (d *Dispatcher) look(st *state) {
+	if d.watch != nil {
+		d.watch(st.registry)
 	}
 }
 
@@ -178,9 +221,13 @@ func (d *Dispatcher) send(giveUp <-chan struct{}, f func(*state)) bool {
 	}
 }
 
-// update tells the registry about the job id.
+// update tells the registry about the job id, if it is known.
 func (d *Dispatcher) update(id job.ID, f func(e *entry)) bool {
-	return d.tell(func(st *state) { f(st.jobs[id]) })
+	return d.tell(func(st *state) {
+		if e := st.jobs[id]; e != nil {
+			f(e)
+		}
+	})
 }
 
 // protect runs f for the job id. A panic is told to Fatal and ends Run.
@@ -191,6 +238,9 @@ func (d *Dispatcher) protect(id job.ID, f func()) {
 			return
 		}
 		err := &PanicError{Job: id, Value: v, Stack: debug.Stack()}
+		if p, ok := v.(*rpc.PanicError); ok { // it was elsewhere first
+			err.Value, err.Stack = p.Value, p.Stack
+		}
 		if d.cfg.Fatal != nil {
 			d.cfg.Fatal(err)
 		}

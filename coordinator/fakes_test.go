@@ -80,28 +80,33 @@ func (b *backend) List(ctx context.Context, g leader.Guard, path string) ([]stri
 }
 
 func (b *backend) Commit(ctx context.Context, g leader.Guard, ops ...txn.Op) error {
-	if err := b.before(ctx, g, "commit", ops[0].Path); err != nil {
+	path := ""
+	if len(ops) > 0 {
+		path = ops[0].Path
+	}
+	if err := b.before(ctx, g, "commit", path); err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	next := maps.Clone(b.data)
 	var did []string
 	for _, op := range ops {
-		_, there := next[op.Path]
+		_, there := b.data[op.Path]
 		switch {
 		case op.Kind == txn.Create && there:
 			return fmt.Errorf("create %s: %w", op.Path, txn.ErrExists)
 		case (op.Kind == txn.Put || op.Kind == txn.Delete) && !there:
 			return fmt.Errorf("%s %s: %w", op.Kind, op.Path, txn.ErrNotFound)
-		case op.Kind == txn.Create || op.Kind == txn.Put:
-			next[op.Path] = op.Data
-		default:
-			delete(next, op.Path)
 		}
 		did = append(did, op.Kind.String()+" "+folder(op.Path))
 	}
-	b.data = next
+	for _, op := range ops { // no path stands in two of them
+		if op.Kind == txn.Create || op.Kind == txn.Put {
+			b.data[op.Path] = op.Data
+		} else {
+			delete(b.data, op.Path)
+		}
+	}
 	b.commits = append(b.commits, strings.Join(did, ", "))
 	return nil
 }

@@ -1,9 +1,10 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"maps"
+	"slices"
 
 	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/job"
@@ -69,35 +70,39 @@ func (d *Dispatcher) find(ctx context.Context, id job.ID, note func(*entry)) (vi
 	return v, nil
 }
 
-// Report is what an operator should know of a leader's recovery.
-type Report struct {
-	// Quarantined are kept but not run, by submission time where it is known.
-	Quarantined []job.Snapshot
-	// Dirty are the jobs whose clean-up is not complete, by submission time.
-	Dirty []PendingCleanup
-}
-
-// PendingCleanup is a job whose result is recorded and whose clean-up goes on.
-type PendingCleanup struct {
-	ID job.ID
-	// Failures holds the newest error of each cleaner that failed, by its name;
-	// empty while none has.
-	Failures map[string]string
-}
-
-// Report lists quarantined jobs and pending clean-ups. Errors:
-// gateway.ErrNotLeader, or ctx's.
-func (d *Dispatcher) Report(ctx context.Context) (Report, error) {
-	var r Report
+// Recovery implements gateway.Recovery.
+func (d *Dispatcher) Recovery(ctx context.Context) (gateway.RecoveryReport, error) {
+	r := gateway.RecoveryReport{
+		Epoch: d.token.Epoch, Dirty: []gateway.DirtyJob{}, Quarantine: []gateway.QuarantinedJob{},
+	}
 	err := d.ask(ctx, func(st *state) {
-		for _, v := range st.views() {
-			switch v.state {
-			case quarantined:
-				r.Quarantined = append(r.Quarantined, v.snap)
+		for _, e := range st.jobs {
+			switch e.state {
 			case dirty:
-				r.Dirty = append(r.Dirty, PendingCleanup{ID: v.snap.ID, Failures: maps.Clone(st.jobs[v.snap.ID].trouble)})
+				r.Dirty = append(r.Dirty, gateway.DirtyJob{
+					ID: e.id, Status: e.snap.Status, FinishedAt: e.snap.FinishedAt,
+					Resources: append([]gateway.Resource{}, e.resources...),
+				})
+			case quarantined:
+				r.Quarantine = append(r.Quarantine, e.aside.report(e.id))
 			}
 		}
 	})
-	return r, err
+	if err != nil {
+		return gateway.RecoveryReport{}, err
+	}
+	slices.SortFunc(r.Dirty, func(a, b gateway.DirtyJob) int {
+		return cmp.Or(a.FinishedAt.Compare(b.FinishedAt), cmp.Compare(a.ID, b.ID))
+	})
+	slices.SortFunc(r.Quarantine, func(a, b gateway.QuarantinedJob) int { return cmp.Compare(a.ID, b.ID) })
+	return r, nil
+}
+
+// report is the job as an operator sees it.
+func (a *aside) report(id job.ID) gateway.QuarantinedJob {
+	q := gateway.QuarantinedJob{ID: id, Reason: a.reason, Since: a.since, SinceEpoch: a.sinceEpoch}
+	if a.failure != "" {
+		q.Reason += "; and its quarantine record cannot be written: " + a.failure
+	}
+	return q
 }

@@ -69,11 +69,13 @@ func TestGatewayOfAnEndedTermIsNotLeader(t *testing.T) {
 			t.Error(err)
 		}
 		for name, call := range map[string]func() error{
-			"Submit": func() error { _, _, err := d.Submit(t.Context(), submission("a", "true")); return err },
-			"Jobs":   func() error { _, err := d.Jobs(t.Context()); return err },
-			"Job":    func() error { _, err := d.Job(t.Context(), "a"); return err },
-			"Cancel": func() error { _, err := d.Cancel(t.Context(), "a"); return err },
-			"Report": func() error { _, err := d.Report(t.Context()); return err },
+			"Submit":           func() error { _, _, err := d.Submit(t.Context(), submission("a", "true")); return err },
+			"Jobs":             func() error { _, err := d.Jobs(t.Context()); return err },
+			"Job":              func() error { _, err := d.Job(t.Context(), "a"); return err },
+			"Cancel":           func() error { _, err := d.Cancel(t.Context(), "a"); return err },
+			"Recovery":         func() error { _, err := d.Recovery(t.Context()); return err },
+			"RetryQuarantined": func() error { return d.RetryQuarantined(t.Context(), "a") },
+			"DropQuarantined":  func() error { return d.DropQuarantined(t.Context(), "a") },
 		} {
 			if err := call(); !errors.Is(err, gateway.ErrNotLeader) {
 				t.Errorf("%s: %v, want ErrNotLeader", name, err)

@@ -14,20 +14,20 @@ import (
 )
 
 // live carries an accepted job to its clean result, or to the end of the term.
-// It is the job's own goroutine.
-func (d *Dispatcher) live(ctx context.Context, j jobstore.Job, recovered bool) {
-	snap, ok := d.execute(ctx, j, recovered)
+// It is the job's own goroutine. begun is called when the job's runner runs.
+func (d *Dispatcher) live(ctx context.Context, j jobstore.Job, recovered bool, begun func()) {
+	snap, ok := d.execute(ctx, j, recovered, begun)
 	if !ok || !d.update(j.ID, func(e *entry) { e.become(ending, provisional(snap)) }) {
 		return
 	}
-	if d.record(ctx, job.Result{Snapshot: snap, Digest: j.Digest}) {
+	if d.record(ctx, job.Result{Snapshot: snap, Digest: j.Digest}, d.cfg.Results.CreateDirty) {
 		d.cleanUp(ctx, j.ID)
 	}
 }
 
 // execute runs the job and returns its terminal snapshot. It reports false when
 // there is none in this term: the term is over, or the job was put aside.
-func (d *Dispatcher) execute(ctx context.Context, j jobstore.Job, recovered bool) (job.Snapshot, bool) {
+func (d *Dispatcher) execute(ctx context.Context, j jobstore.Job, recovered bool, begun func()) (job.Snapshot, bool) {
 	if ctx.Err() != nil {
 		return job.Snapshot{}, false
 	}
@@ -45,6 +45,7 @@ func (d *Dispatcher) execute(ctx context.Context, j jobstore.Job, recovered bool
 	if canceled {
 		runner.Cancel()
 	}
+	begun()
 	snap, err := runner.Run(ctx)
 	switch {
 	case ctx.Err() != nil, errors.Is(err, leader.ErrFenced):
@@ -74,21 +75,20 @@ func (d *Dispatcher) notInitialised(j jobstore.Job, recovered bool, err error) (
 	return snap, true
 }
 
-// quarantine keeps a job for the next leader. Nothing of it is written.
-func (d *Dispatcher) quarantine(id job.ID, snap job.Snapshot, reason error) {
-	d.log.Error("job is put aside; it is kept for the next leader and not run", "job", id, "error", reason)
-	d.cfg.Hooks.quarantined(id)
-	d.update(id, func(e *entry) { e.become(quarantined, suspended(snap, reason)) })
-}
+// recorder stores a result as dirty, or fails with resultstore.ErrExists.
+type recorder func(ctx context.Context, g leader.Guard, r job.Result) error
 
 // record makes the result durable as dirty, and reports false when the term
 // ended first. A job that has a result already keeps it.
-func (d *Dispatcher) record(ctx context.Context, res job.Result) bool {
+func (d *Dispatcher) record(ctx context.Context, res job.Result, create recorder) bool {
 	id := res.Snapshot.ID
+	if res.Snapshot.FinishedAt.IsZero() {
+		res.Snapshot.FinishedAt = time.Now().UTC() // retention counts from here
+	}
 	lessen := lessening()
 	err := d.cfg.ResultRetry.retry(ctx,
 		func(ctx context.Context) error {
-			err := d.cfg.Results.CreateDirty(ctx, d.token.Guard, res)
+			err := create(ctx, d.token.Guard, res)
 			switch {
 			case errors.Is(err, resultstore.ErrExists):
 				stored, _, getErr := d.cfg.Results.Get(ctx, d.token.Guard, id)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coordd/coordd/job"
 	"github.com/coordd/coordd/leader"
+	"github.com/coordd/coordd/rpc"
 	"github.com/coordd/coordd/txn"
 )
 
@@ -44,7 +45,7 @@ func TestJobEndsDirtyThenCleanedThenClean(t *testing.T) {
 		want := []string{
 			"create jobgraphs, create progress",
 			"create jobresults/dirty",
-			"delete jobresults/dirty, create jobresults/clean, remove jobgraphs, remove progress, remove quarantine",
+			"delete jobresults/dirty, create jobresults/clean, remove jobgraphs, remove progress, remove quarantine, remove outputs",
 		}
 		if log := w.backend.log(); !slices.Equal(log, want) {
 			t.Errorf("transactions\n%s\nwant\n%s", strings.Join(log, "\n"), strings.Join(want, "\n"))
@@ -245,8 +246,8 @@ func TestJobThatFailsToInitialise(t *testing.T) {
 			t.Errorf("results of the submitted job: %v, want one clean", left)
 		}
 		w.wantStatus("old", job.StatusSuspended)
-		if left := w.backend.has("/old"); len(left) != 2 {
-			t.Errorf("left of the recovered job: %v, want graph and progress untouched", left)
+		if left := w.backend.has("/old"); len(left) != 3 {
+			t.Errorf("left of the recovered job: %v, want graph and progress untouched, and a quarantine record", left)
 		}
 		if s, created, err := w.gateway().Submit(t.Context(), submission("old", "true")); err != nil || created || s.Status != job.StatusSuspended {
 			t.Errorf("submitting it again: %s, created %v, error %v; want the suspended job", s.Status, created, err)
@@ -317,6 +318,20 @@ func TestPanicOfARunnerIsFatal(t *testing.T) {
 	})
 }
 
+func TestPanicThatARunnerPassesOnIsToldFromWhereItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.lead(&fakeTerm{epoch: 1})
+		w.submit("a")
+		passed := &rpc.PanicError{Endpoint: "job_master", Value: "boom", Stack: []byte("at its line")}
+		w.runners.only(t, "a").ends <- func() (job.Snapshot, error) { panic(passed) }
+		var p *PanicError
+		if err := <-l.done; !errors.As(err, &p) || p.Value != "boom" || string(p.Stack) != "at its line" {
+			t.Errorf("Lead returned %v (%+v), want the panic that the endpoint had", err, p)
+		}
+	})
+}
+
 func TestEntryStatesChangeAsDrawn(t *testing.T) {
 	type change struct{ from, to entryState }
 	allowed := map[change]bool{
@@ -325,6 +340,9 @@ func TestEntryStatesChangeAsDrawn(t *testing.T) {
 		{running, quarantined}: true,
 		{ending, dirty}:        true,
 		{dirty, clean}:         true,
+		{quarantined, running}: true,
+		{quarantined, ending}:  true,
+		{quarantined, dirty}:   true,
 	}
 	for from := accepting; from <= quarantined; from++ {
 		for to := accepting; to <= quarantined; to++ {

@@ -33,6 +33,23 @@ type JobStore interface {
 	Get(ctx context.Context, g leader.Guard, id job.ID) (jobstore.Job, error)
 	// IDs lists all accepted jobs, in no particular order.
 	IDs(ctx context.Context, g leader.Guard) ([]job.ID, error)
+	// DeleteOutputs removes the outputs of a job's tasks. It may be repeated.
+	DeleteOutputs(ctx context.Context, g leader.Guard, id job.ID) error
+	// DeleteBlob removes what of a job is kept outside the backend. It may be
+	// repeated.
+	DeleteBlob(ctx context.Context, g leader.Guard, id job.ID) error
+	QuarantineRecords
+}
+
+// QuarantineRecords is the part of JobStore that says why jobs are kept and not
+// run. Writes of one ID's record do not overlap.
+type QuarantineRecords interface {
+	// Quarantined returns all records. What is wrong with one stands in its entry.
+	Quarantined(ctx context.Context, g leader.Guard) ([]jobstore.QuarantineEntry, error)
+	// PutQuarantine stores a record in place of the one that is there.
+	PutQuarantine(ctx context.Context, g leader.Guard, q jobstore.Quarantine) error
+	// DeleteQuarantine removes a record, if there is one.
+	DeleteQuarantine(ctx context.Context, g leader.Guard, id job.ID) error
 }
 
 var _ JobStore = (*jobstore.Store)(nil)
@@ -54,8 +71,18 @@ type ResultStore interface {
 	Dirty(ctx context.Context, g leader.Guard) ([]resultstore.Entry, error)
 	// Clean returns all clean results that are retained, as Dirty does.
 	Clean(ctx context.Context, g leader.Guard) ([]resultstore.Entry, error)
-	// Get returns a job's result, and whether it is clean.
+	// Get returns a job's result, and whether it is clean. Errors:
+	// resultstore.ErrNoResult, and others about this result alone.
 	Get(ctx context.Context, g leader.Guard, id job.ID) (res job.Result, clean bool, err error)
+	ResultRemover
+}
+
+// ResultRemover is the part of ResultStore that gives results up.
+type ResultRemover interface {
+	// Replace is CreateDirty, and takes the place of a result that cannot be read.
+	Replace(ctx context.Context, g leader.Guard, r job.Result) error
+	// Forget deletes clean results, and never a dirty one. It may be repeated.
+	Forget(ctx context.Context, g leader.Guard, ids ...job.ID) error
 }
 
 var _ ResultStore = (*resultstore.Store)(nil)
@@ -78,7 +105,8 @@ type Assignment struct {
 type JobRunnerFactory interface {
 	// NewJobRunner returns a runner that has started nothing. Its error is about
 	// this job alone: a submitted job ends FAILED with it, a recovered one is put
-	// aside for the next leader. It may be called by many goroutines at once.
+	// aside for the next leader. It may be called by many goroutines at once, and must
+	// not block: only some of the recovered jobs are started at a time.
 	NewJobRunner(a Assignment) (JobRunner, error)
 }
 
@@ -119,7 +147,8 @@ type DispatcherFactory interface {
 type Service interface {
 	gateway.Dispatcher
 	// Run serves until ctx ends, and returns when all that it started has ended.
-	// Returning earlier, with or without an error, ends the term.
+	// Returning earlier, with or without an error, ends the term: with
+	// ErrDispatcherEnded, or with the error itself when that is ErrJobDone.
 	Run(ctx context.Context) error
 	// Started is closed when clean-ups and recovered jobs were started and the
 	// gateway answers.

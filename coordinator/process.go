@@ -123,11 +123,22 @@ func (p *leaderProcess) run(ctx context.Context, begun time.Time) error {
 }
 
 // runDispatcher runs the dispatcher to its end and publishes it meanwhile. An end
-// while RUNNING is an error, whatever the dispatcher says; any other is expected.
+// while RUNNING is an error, whatever the dispatcher says, but ErrJobDone its own; any
+// other is expected.
 func (p *leaderProcess) runDispatcher(ctx context.Context, d Service, begun, since time.Time) error {
+	if p.cfg.Host != nil {
+		leave, err := p.cfg.Host(leader.TermID{SessionID: p.term.SessionID(), Epoch: p.term.Epoch()}, d)
+		if err != nil {
+			return fmt.Errorf("host the dispatcher of epoch %d: %w", p.term.Epoch(), err)
+		}
+		defer leave()
+	}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := d.Run(gctx); err != nil {
+		switch err := d.Run(gctx); {
+		case errors.Is(err, ErrJobDone):
+			return err
+		case err != nil:
 			return fmt.Errorf("%w: %w", ErrDispatcherEnded, err)
 		}
 		return ErrDispatcherEnded

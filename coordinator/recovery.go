@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,9 @@ type Recovery struct {
 	// Quarantined are jobs whose graph or result could not be read. They are kept
 	// as they are for the next leader.
 	Quarantined []Quarantined
+	// Records are the quarantine records that predecessors wrote, of those and of
+	// jobs that can be read again.
+	Records map[job.ID]jobstore.Quarantine
 }
 
 // Quarantined is a job that is kept but not run.
@@ -37,8 +41,12 @@ type Quarantined struct {
 }
 
 // recover reads all that the predecessors left. Its error means that the stores
-// cannot be read as a whole, or that the term is over. It writes nothing.
+// cannot be read as a whole, that this participant must not read them, or that the
+// term is over. It writes nothing; only gates may.
 func (p *leaderProcess) recover(ctx context.Context, g leader.Guard, since time.Time) (Recovery, error) {
+	if err := p.pass(ctx, g); err != nil {
+		return Recovery{}, err
+	}
 	var r Recovery
 	// Whether dirty, clean, or not to be read: a job that has a result is not run.
 	ended := make(map[job.ID]bool)
@@ -66,6 +74,9 @@ func (p *leaderProcess) recover(ctx context.Context, g leader.Guard, since time.
 	ids, err := p.cfg.Jobs.IDs(ctx, g)
 	if err != nil {
 		return Recovery{}, fmt.Errorf("list accepted jobs: %w", err)
+	}
+	if r.Records, err = p.readRecords(ctx, g); err != nil {
+		return Recovery{}, err
 	}
 	ids = slices.DeleteFunc(ids, func(id job.ID) bool { return ended[id] })
 	if err := p.readGraphs(ctx, g, ids, &r); err != nil {
@@ -98,6 +109,30 @@ func (p *leaderProcess) readable(entries []resultstore.Entry, ended map[job.ID]b
 	return results, nil
 }
 
+// readRecords reads what the predecessors noted of jobs in quarantine. A record
+// that cannot be read is as good as none: the graph decides, and a new record
+// takes its place. Its error is about the whole store, or says that a newer
+// release must lead.
+func (p *leaderProcess) readRecords(ctx context.Context, g leader.Guard) (map[job.ID]jobstore.Quarantine, error) {
+	entries, err := p.cfg.Jobs.Quarantined(ctx, g)
+	if err != nil {
+		return nil, fmt.Errorf("read quarantine records: %w", err)
+	}
+	records := make(map[job.ID]jobstore.Quarantine, len(entries))
+	for _, e := range entries {
+		switch {
+		case e.Err == nil:
+			records[e.ID] = e.Record
+		case errors.Is(e.Err, jobstore.ErrNewerFormat):
+			return nil, fmt.Errorf("read the quarantine record of job %q: %w", e.ID, e.Err)
+		default:
+			p.log.Warn("quarantine record cannot be read", "job", e.ID, "error", e.Err)
+			records[e.ID] = jobstore.Quarantine{ID: e.ID} // it is there, so that it is replaced or removed
+		}
+	}
+	return records, nil
+}
+
 // found is one graph, or why it could not be read.
 type found struct {
 	job  jobstore.Job
@@ -109,15 +144,20 @@ type found struct {
 func (p *leaderProcess) readGraphs(ctx context.Context, g leader.Guard, ids []job.ID, r *Recovery) error {
 	results := make([]found, len(ids))
 	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(p.cfg.Reads)
-	for i, id := range ids {
-		if gctx.Err() != nil {
-			break
-		}
+	progress := newReading(len(ids), p.cfg.Hooks, p.log)
+	var next atomic.Int64
+	// A reader reads many: the stack that decoding takes has grown for all but the first.
+	for range min(p.cfg.Reads, len(ids)) {
 		group.Go(func() error {
-			f, err := p.readGraph(gctx, g, id)
-			results[i] = f
-			return err
+			for i := int(next.Add(1)) - 1; i < len(ids) && gctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				f, err := p.readGraph(gctx, g, ids[i])
+				if err != nil {
+					return err
+				}
+				results[i] = f
+				progress.one()
+			}
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -126,6 +166,7 @@ func (p *leaderProcess) readGraphs(ctx context.Context, g leader.Guard, ids []jo
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	progress.end()
 	for i, f := range results {
 		switch {
 		case f.gone:

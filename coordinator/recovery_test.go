@@ -20,7 +20,7 @@ import (
 func TestTermLostDuringRecoveryCreatesNothing(t *testing.T) {
 	for _, at := range []string{
 		"list jobresults/dirty", "get jobresults/dirty", "list jobresults/clean",
-		"get jobresults/clean", "list jobgraphs", "get jobgraphs",
+		"get jobresults/clean", "list jobgraphs", "list quarantine", "get jobgraphs",
 	} {
 		for _, late := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s late=%v", at, late), func(t *testing.T) {
@@ -99,8 +99,8 @@ func TestOneUnreadableJobStopsNoOther(t *testing.T) {
 				t.Errorf("submitting %s in quarantine: %v, want ErrConflict", id, err)
 			}
 		}
-		report, err := d.Report(t.Context())
-		if err != nil || len(report.Quarantined) != 4 || len(report.Dirty) != 0 {
+		report, err := d.Recovery(t.Context())
+		if err != nil || len(report.Quarantine) != 4 || len(report.Dirty) != 0 {
 			t.Errorf("report %+v, error %v, want 4 in quarantine and nothing dirty", report, err)
 		}
 		kept = slices.DeleteFunc(kept, func(p string) bool { return strings.HasSuffix(p, "/dirty") })
@@ -114,7 +114,7 @@ func TestOneUnreadableJobStopsNoOther(t *testing.T) {
 }
 
 func TestStoreThatCannotBeReadEndsTheTerm(t *testing.T) {
-	for _, at := range []string{"list jobresults/dirty", "list jobresults/clean", "list jobgraphs"} {
+	for _, at := range []string{"list jobresults/dirty", "list jobresults/clean", "list jobgraphs", "list quarantine"} {
 		t.Run(at, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
@@ -169,11 +169,11 @@ func TestNewerFormatEndsTheTermAndQuarantinesNothing(t *testing.T) {
 				id := map[string]string{"jobgraphs/": "/graph", "jobresults/dirty/": "/dirty", "jobresults/clean/": "/clean"}[folder]
 				w.backend.replace(t, newer, folder, id)
 				l := w.lead(&fakeTerm{epoch: 2})
-				if err := <-l.done; !errors.Is(err, jobstore.ErrNewerFormat) {
-					t.Errorf("Lead returned %v, want one that wraps ErrNewerFormat", err)
-				}
 				if n := w.dispatchers(); n != 0 {
 					t.Errorf("%d dispatchers were created over a newer format", n)
+				}
+				if err := l.stop(); !errors.Is(err, jobstore.ErrNewerFormat) {
+					t.Errorf("Lead returned %v, want one that wraps ErrNewerFormat", err)
 				}
 			})
 		})

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/job"
 	"github.com/coordd/coordd/jobstore"
 	"github.com/coordd/coordd/leader"
@@ -29,6 +30,8 @@ func (s entryState) mayBecome(next entryState) bool {
 		return next == running
 	case running:
 		return next == ending || next == quarantined
+	case quarantined: // an operator retries or drops it
+		return next == running || next == ending || next == dirty
 	case ending:
 		return next == dirty
 	case dirty:
@@ -50,8 +53,10 @@ type entry struct {
 	canceled bool
 	// settled is closed when a job leaves accepting, one way or the other.
 	settled chan struct{}
-	// trouble holds the newest failure of each cleaner that has not succeeded.
-	trouble map[string]string
+	// resources are what a dirty job still leaves behind.
+	resources []gateway.Resource
+	// aside is about the job's quarantine, nil when it was never in one.
+	aside *aside
 }
 
 // view is a copy of what is needed to show an entry outside the owning goroutine.
@@ -92,20 +97,32 @@ func provisional(s job.Snapshot) job.Snapshot {
 // goroutine, and neither blocks nor does I/O.
 type registry struct {
 	jobs map[job.ID]*entry
+	// retained are the clean jobs, by the time of their end.
+	retained []*entry
+	// held are IDs that nobody may accept until the channel is closed.
+	held map[job.ID]chan struct{}
 }
 
 // newRegistry knows what was recovered.
 func newRegistry(r Recovery, epoch leader.Epoch) *registry {
-	reg := &registry{jobs: make(map[job.ID]*entry, len(r.Jobs)+len(r.Dirty)+len(r.Clean)+len(r.Quarantined))}
+	reg := &registry{
+		jobs: make(map[job.ID]*entry, len(r.Jobs)+len(r.Dirty)+len(r.Clean)+len(r.Quarantined)),
+		held: make(map[job.ID]chan struct{}),
+	}
 	for _, q := range r.Quarantined {
-		reg.jobs[q.ID] = &entry{id: q.ID, state: quarantined, snap: suspended(job.Snapshot{ID: q.ID, Epoch: int64(epoch)}, q.Reason)}
+		e := &entry{id: q.ID, state: quarantined, aside: recorded(r.Records, q.ID)}
+		e.setAside(job.Snapshot{ID: q.ID, Epoch: int64(epoch)}, q.Reason, epoch)
+		reg.jobs[q.ID] = e
 	}
 	for _, j := range r.Jobs {
-		reg.jobs[j.ID] = &entry{id: j.ID, digest: j.Digest, state: running, snap: initial(j, epoch)}
+		reg.jobs[j.ID] = &entry{id: j.ID, digest: j.Digest, state: running, snap: initial(j, epoch), aside: recorded(r.Records, j.ID)}
 	}
 	for _, res := range r.Clean {
-		reg.jobs[res.Snapshot.ID] = &entry{id: res.Snapshot.ID, digest: res.Digest, state: clean, snap: res.Snapshot}
+		e := &entry{id: res.Snapshot.ID, digest: res.Digest, state: clean, snap: res.Snapshot, aside: recorded(r.Records, res.Snapshot.ID)}
+		reg.jobs[e.id] = e
+		reg.retained = append(reg.retained, e)
 	}
+	slices.SortFunc(reg.retained, byEnd)
 	for _, res := range r.Dirty {
 		reg.jobs[res.Snapshot.ID] = &entry{id: res.Snapshot.ID, digest: res.Digest, state: dirty, snap: res.Snapshot}
 	}
@@ -171,14 +188,4 @@ func initial(j jobstore.Job, epoch leader.Epoch) job.Snapshot {
 		snap.Tasks[i] = job.TaskSnapshot{ID: t.ID, Subtasks: subtasks}
 	}
 	return snap
-}
-
-// suspended is the snapshot of a job that is kept but not run.
-func suspended(s job.Snapshot, reason error) job.Snapshot {
-	s.Status = job.StatusSuspended
-	s.Error = "in quarantine, kept for the next leader: " + reason.Error()
-	if s.Tasks == nil {
-		s.Tasks = []job.TaskSnapshot{}
-	}
-	return s
 }

@@ -49,7 +49,7 @@ func New(cfg Config) (*Runner, error) {
 // end, then recovers, serves and publishes until ctx ends, and returns nil when
 // everything of the term has ended. It returns an error when the term cannot go
 // on although leadership is held: a store that cannot be read, a dispatcher that
-// cannot be made, or ErrDispatcherEnded.
+// cannot be made, or ErrDispatcherEnded; and ErrJobDone when it need not.
 func (r *Runner) Lead(ctx context.Context, t *election.Term) error { return r.lead(ctx, t) }
 
 func (r *Runner) lead(ctx context.Context, t term) error {

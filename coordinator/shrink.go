@@ -6,7 +6,8 @@ import (
 	"github.com/coordd/coordd/job"
 )
 
-// maxError bounds a job's error text, in bytes, in a result that was too large.
+// maxError bounds an error text that is stored, in bytes: a job's in a result that
+// was too large, and the reason in a quarantine record.
 const maxError = 4 << 10
 
 // lessening returns a function that makes a result that is too large to be

@@ -30,6 +30,9 @@ func (d *Dispatcher) Submit(ctx context.Context, s gateway.Submission) (job.Snap
 	if err := s.Graph.Validate(); err != nil {
 		return job.Snapshot{}, false, err
 	}
+	if err := d.cfg.Limits.graph(s.ID, s.Graph, len(s.Graph.Encode())); err != nil {
+		return job.Snapshot{}, false, err
+	}
 	j := jobstore.Job{ID: s.ID, Graph: s.Graph, SubmittedAt: time.Now().UTC(), Digest: s.Graph.Digest()}
 	for {
 		var turn turn
@@ -45,9 +48,10 @@ func (d *Dispatcher) Submit(ctx context.Context, s gateway.Submission) (job.Snap
 
 // turn is what a submission has to do next: exactly one field is set.
 type turn struct {
+	refused  error           // nothing was done
 	known    *known          // compare with the job that is there
 	accepted <-chan answer   // wait for the answer; closed without one when there will be none
-	other    <-chan struct{} // wait for another submission of this ID, then enter again
+	other    <-chan struct{} // wait for another submission or hold of this ID, then enter again
 }
 
 // known is the job that a submission met under its ID.
@@ -62,7 +66,13 @@ type known struct {
 func (d *Dispatcher) enter(st *state, j jobstore.Job) turn {
 	e := st.jobs[j.ID]
 	switch {
+	case st.held[j.ID] != nil:
+		return turn{other: st.held[j.ID]}
 	case e == nil:
+		if err := d.cfg.Limits.admit(st.registry, j, d.accepting); err != nil {
+			return turn{refused: err}
+		}
+		d.accepting++
 		e = st.accept(j, d.token.Epoch)
 		answers := make(chan answer, 1)
 		st.spawn(j.ID, func(ctx context.Context) { d.accept(ctx, e, j, answers) })
@@ -76,7 +86,10 @@ func (d *Dispatcher) enter(st *state, j jobstore.Job) turn {
 
 // wait returns the answer, or again when the submission has to enter once more.
 func (t turn) wait(ctx context.Context, ended <-chan struct{}) (a answer, again bool) {
-	if t.known != nil {
+	switch {
+	case t.refused != nil:
+		return answer{err: t.refused}, false
+	case t.known != nil:
 		return t.known.answer(), false
 	}
 	select {
@@ -124,7 +137,10 @@ func (d *Dispatcher) accept(ctx context.Context, e *entry, j jobstore.Job, answe
 		j, err = d.adopt(ctx, j)
 	}
 	stored := err == nil
-	alive := d.tell(func(st *state) { st.settle(e, j, d.token.Epoch, stored) })
+	alive := d.tell(func(st *state) {
+		d.accepting--
+		st.settle(e, j, d.token.Epoch, stored)
+	})
 	if !stored {
 		answers <- answer{err: d.refusal(ctx, j.ID, err)}
 		return
@@ -134,7 +150,7 @@ func (d *Dispatcher) accept(ctx context.Context, e *entry, j jobstore.Job, answe
 	answers <- answer{snap: initial(j, d.token.Epoch), created: !there}
 	if alive {
 		d.log.Info("job accepted", "job", j.ID, "name", j.Graph.Name)
-		d.live(ctx, j, there)
+		d.live(ctx, j, there, func() {})
 	}
 }
 
@@ -158,6 +174,8 @@ func (d *Dispatcher) refusal(ctx context.Context, id job.ID, err error) error {
 		return fmt.Errorf("submit job %q: %w", id, err)
 	case errors.Is(err, leader.ErrFenced), ctx.Err() != nil:
 		return fmt.Errorf("submit job %q: %w", id, gateway.ErrNotLeader)
+	case errors.Is(err, txn.ErrFull):
+		return fmt.Errorf("submit job %q: %w: %w", id, gateway.ErrBusy, err)
 	case errors.Is(err, txn.ErrTooLarge):
 		return fmt.Errorf("submit job %q: %w: %w", id, gateway.ErrTooLarge, err)
 	default:

@@ -18,14 +18,16 @@ import (
 
 // world is a coordinator over a backend in memory, inside a bubble.
 type world struct {
-	t        *testing.T
-	backend  *backend
-	jobs     *jobstore.Store
-	results  *resultstore.Store
-	runners  *fakeRunners
-	cleaners []Cleaner
-	hooks    Hooks
-	fatal    func(error)
+	t         *testing.T
+	backend   *backend
+	jobs      *jobstore.Store
+	results   *resultstore.Store
+	runners   *fakeRunners
+	cleaners  []Cleaner
+	hooks     Hooks
+	fatal     func(error)
+	retention Retention
+	blobs     Blobs
 	// dispatcher, when set, replaces the session dispatcher.
 	dispatcher func(Service) Service
 
@@ -48,7 +50,8 @@ func newWorld(t *testing.T) *world {
 func (w *world) NewDispatcher(t Token, r Recovery) (Service, error) {
 	d, err := NewDispatcher(DispatcherConfig{
 		Jobs: w.jobs, Results: w.results, Runners: w.runners, Cleaners: w.cleaners,
-		Fatal: w.fatal, Hooks: w.hooks,
+		Tree: w.backend, Blobs: w.blobs,
+		Fatal: w.fatal, Hooks: w.hooks, Retention: w.retention, ID: "node",
 	}, t, r)
 	if err != nil {
 		return nil, err

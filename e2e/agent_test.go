@@ -1,19 +1,18 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,70 +22,22 @@ import (
 // patience bounds what must happen; no test asserts on how long it takes.
 const patience = 60 * time.Second
 
-// agent is one coordd process.
+// agent is one member of a cluster.
 type agent struct {
-	id, http string
-	cmd      *exec.Cmd
-	log      string
-	exited   chan error // gets the result of Wait once, and stays closed
+	*process
+
+	http string
 }
 
 // startAgent starts an agent of the cluster with a worker. It is killed at the end.
 func startAgent(t *testing.T, zookeeper, id string, flags ...string) *agent {
 	t.Helper()
-	a := &agent{id: id, http: freeAddr(t), log: filepath.Join(t.TempDir(), id+".log"), exited: make(chan error, 1)}
-	args := append([]string{
-		"agent", "--zookeeper", zookeeper, "--cluster-id", "test", "--id", id, "--http", a.http, "--rpc", freeAddr(t),
+	address := lastingAddr(t)
+	args := []string{
+		"agent", "--zookeeper", zookeeper, "--cluster-id", "test", "--id", id, "--http", address, "--rpc", "127.0.0.1:0",
 		"--data-dir", t.TempDir(), "--slots", "4", "--log-level", "debug",
-	}, flags...)
-	log, err := os.Create(a.log)
-	if err != nil {
-		t.Fatal(err)
 	}
-	defer log.Close()
-	a.cmd = exec.Command(binary(), args...)
-	a.cmd.Stdout, a.cmd.Stderr = log, log
-	if err := a.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { a.exited <- a.cmd.Wait(); close(a.exited) }()
-	t.Cleanup(func() {
-		a.signal(t, syscall.SIGKILL)
-		<-a.exited
-		if t.Failed() {
-			t.Logf("log of %s:\n%s", id, a.tail())
-		}
-		a.checkRaces(t)
-	})
-	return a
-}
-
-// checkRaces fails the test when the race detector of the process spoke.
-func (a *agent) checkRaces(t *testing.T) {
-	t.Helper()
-	if log, _ := os.ReadFile(a.log); bytes.Contains(log, []byte("DATA RACE")) {
-		t.Errorf("%s has a data race:\n%s", a.id, log)
-	}
-}
-
-func (a *agent) tail() string {
-	log, _ := os.ReadFile(a.log)
-	lines := strings.Split(string(log), "\n")
-	return strings.Join(lines[max(0, len(lines)-60):], "\n")
-}
-
-func (a *agent) signal(t *testing.T, s syscall.Signal) {
-	t.Helper()
-	if err := a.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		t.Errorf("signal %v to %s: %v", s, a.id, err)
-	}
-}
-
-// kill is kill -9, and waits until the process is gone.
-func (a *agent) kill(t *testing.T) {
-	t.Helper()
-	a.signal(t, syscall.SIGKILL)
-	<-a.exited
+	return &agent{process: startProcess(t, id, append(args, flags...)...), http: address}
 }
 
 func (a *agent) url() string { return "http://" + a.http }
@@ -117,7 +68,9 @@ func (a *agent) get(t *testing.T, path string) (int, string) {
 type leaderAnswer struct {
 	Known  bool `json:"known"`
 	IsSelf bool `json:"is_self"`
-	Leader struct {
+	// LastContact is how long ago ZooKeeper was last heard of, in milliseconds.
+	LastContact int64 `json:"last_contact_ms"`
+	Leader      struct {
 		ID    string `json:"id"`
 		Epoch int64  `json:"epoch"`
 		Phase string `json:"phase"`
@@ -219,17 +172,6 @@ func status(t *testing.T, id string, agents ...*agent) job.Snapshot {
 	return snap
 }
 
-// freeAddr returns a loopback address on which nothing listens.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // writeFile writes a file of the test and returns its path.
 func writeFile(t *testing.T, name, format string, args ...any) string {
 	t.Helper()
@@ -238,4 +180,20 @@ func writeFile(t *testing.T, name, format string, args ...any) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// lastingAddr returns a free loopback address whose port the system gives to nobody
+// while nothing listens there: who dials a port of its own range can be given that very
+// port.
+func lastingAddr(t *testing.T) string {
+	t.Helper()
+	const lowest, count, tries = 20_000, 10_000, 100
+	for range tries {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(count))); err == nil {
+			l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }

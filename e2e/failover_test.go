@@ -65,20 +65,30 @@ func threeAgents(t *testing.T, zookeeper string, flags ...string) []*agent {
 	return agents
 }
 
+// leaderAtWork starts three agents. The first leads, and its own worker runs the second
+// stage of the job "stages" that is in the file: it was alone when that began.
+func leaderAtWork(t *testing.T, zookeeper, file, dir string, flags ...string) (leader *agent, epoch int64, standbys []*agent) {
+	t.Helper()
+	first := startAgent(t, zookeeper, "node-1", flags...)
+	awaitLeader(t, 0, first)
+	wantExit(t, 0, "job", "submit", file, "--id", "stages", "--address", first.url())
+	eventually(t, "the second stage", func() bool { return len(starts(t, dir)["second/0"]) >= 1 })
+	agents := []*agent{first, startAgent(t, zookeeper, "node-2", flags...), startAgent(t, zookeeper, "node-3", flags...)}
+	return awaitLeader(t, 0, agents...)
+}
+
+// What ran on the leader's own worker died with it.
 func TestJobSurvivesTheDeathOfItsLeader(t *testing.T) {
+	t.Parallel()
 	srv := zookeepertest.StartServer(t, zookeepertest.TickTime(200e6))
-	agents := threeAgents(t, srv.Addr(), "--session-timeout", "4s")
-	leader, epoch, standbys := awaitLeader(t, 0, agents...)
 	dir := t.TempDir()
 	file := writeFile(t, "stages.yaml", stages, dir)
-
-	wantExit(t, 0, "job", "submit", file, "--id", "stages", "--address", standbys[0].url())
-	eventually(t, "the second stage", func() bool { return len(starts(t, dir)["second/0"]) >= 1 })
+	leader, epoch, standbys := leaderAtWork(t, srv.Addr(), file, dir, "--session-timeout", "4s")
 	leader.kill(t)
 	_, nextEpoch, _ := awaitLeader(t, epoch, standbys...)
 	eventually(t, "the second stage to start again", func() bool { return len(starts(t, dir)["second/0"]) >= 2 })
 	letGo(t, dir)
-	wantExit(t, 0, "job", "wait", "stages", "--address", addresses(agents...)) // the first is dead
+	wantExit(t, 0, "job", "wait", "stages", "--address", addresses(append([]*agent{leader}, standbys...)...)) // the first is dead
 
 	seen := starts(t, dir)
 	for task, want := range map[string][]int64{
@@ -110,6 +120,7 @@ func TestJobSurvivesTheDeathOfItsLeader(t *testing.T) {
 // The session time-out is so long that only a resignation can bring the next leader
 // within the test's patience.
 func TestCleanHandOverNeedsNoSessionTimeout(t *testing.T) {
+	t.Parallel()
 	srv := zookeepertest.StartServer(t, zookeepertest.MaxSessionTimeout(10*patience))
 	agents := threeAgents(t, srv.Addr(), "--session-timeout", (5 * patience).String())
 	leader, epoch, standbys := awaitLeader(t, 0, agents...)
@@ -129,14 +140,13 @@ func TestCleanHandOverNeedsNoSessionTimeout(t *testing.T) {
 	}
 }
 
+// The leader's own worker is paused with it, and what it runs is run again elsewhere.
 func TestPausedLeaderIsReplacedAndHarmlessAfterwards(t *testing.T) {
+	t.Parallel()
 	srv := zookeepertest.StartServer(t, zookeepertest.TickTime(200e6))
-	agents := threeAgents(t, srv.Addr(), "--session-timeout", "2s")
-	leader, epoch, standbys := awaitLeader(t, 0, agents...)
 	dir := t.TempDir()
-	wantExit(t, 0, "job", "submit", writeFile(t, "stages.yaml", stages, dir), "--id", "stages", "--address", leader.url())
-	eventually(t, "the second stage", func() bool { return len(starts(t, dir)["second/0"]) >= 1 })
-
+	file := writeFile(t, "stages.yaml", stages, dir)
+	leader, epoch, standbys := leaderAtWork(t, srv.Addr(), file, dir, "--session-timeout", "2s")
 	leader.signal(t, syscall.SIGSTOP)
 	_, next, _ := awaitLeader(t, epoch, standbys...)
 	// What the paused leader's command does now must not count: it ends while its

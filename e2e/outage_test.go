@@ -9,6 +9,7 @@ import (
 )
 
 func TestAgentAnswersAndKeepsTryingWithoutZooKeeper(t *testing.T) {
+	t.Parallel()
 	srv := zookeepertest.StartServer(t, zookeepertest.TickTime(200e6))
 	srv.Kill()
 	a := startAgent(t, srv.Addr(), "node-1", "--session-timeout", "2s")
@@ -28,6 +29,7 @@ func TestAgentAnswersAndKeepsTryingWithoutZooKeeper(t *testing.T) {
 }
 
 func TestJobSurvivesTheLossOfZooKeeper(t *testing.T) {
+	t.Parallel()
 	srv := zookeepertest.StartServer(t, zookeepertest.TickTime(200e6))
 	agents := threeAgents(t, srv.Addr(), "--session-timeout", "4s")
 	leader, epoch, _ := awaitLeader(t, 0, agents...)
@@ -55,6 +57,7 @@ func TestJobSurvivesTheLossOfZooKeeper(t *testing.T) {
 }
 
 func TestAgentsOfAnotherClusterAreStrangers(t *testing.T) {
+	t.Parallel()
 	srv := zookeepertest.StartServer(t)
 	ours := startAgent(t, srv.Addr(), "node-1")
 	theirs := startAgent(t, srv.Addr(), "node-1", "--cluster-id", "other")

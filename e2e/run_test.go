@@ -159,7 +159,7 @@ func session(t *testing.T, srv *zookeepertest.Server) *zookeeper.Session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
@@ -178,6 +178,7 @@ func shortSession(t *testing.T) (*zookeepertest.Server, []string) {
 }
 
 func TestRunRunsOnlyWhileLeading(t *testing.T) {
+	t.Parallel()
 	srv, flags := shortSession(t)
 	dir := t.TempDir()
 	wantExit(t, 2, "leader", "--zookeeper", srv.Addr(), "--latch", latch)
@@ -216,6 +217,7 @@ func wantLeader(t *testing.T, srv *zookeepertest.Server, id string, epoch int64)
 }
 
 func TestRunPassesExitCodeAndLeadershipOn(t *testing.T) {
+	t.Parallel()
 	srv, flags := longSession(t)
 	for name, c := range map[string]struct {
 		script string
@@ -247,6 +249,7 @@ func TestRunPassesExitCodeAndLeadershipOn(t *testing.T) {
 }
 
 func TestRunStopsItsGroup(t *testing.T) {
+	t.Parallel()
 	srv, flags := longSession(t)
 	flags = append(flags, "--stop-grace", "1s")
 	for name, c := range map[string]struct {
@@ -276,6 +279,7 @@ func TestRunStopsItsGroup(t *testing.T) {
 
 // The command would take for ever, and so would the grace.
 func TestSecondSignalKillsTheCommand(t *testing.T) {
+	t.Parallel()
 	srv, flags := longSession(t)
 	dir := t.TempDir()
 	a := startRun(t, dir, srv.Addr(), "a", `trap 'touch "$DIR/asked"' TERM; `+serve, append(flags, "--stop-grace", patience.String())...)
@@ -291,6 +295,7 @@ func TestSecondSignalKillsTheCommand(t *testing.T) {
 }
 
 func TestRunContendsAgainWhenItsNodeIsDeleted(t *testing.T) {
+	t.Parallel()
 	srv, flags := longSession(t)
 	dir := t.TempDir()
 	startRun(t, dir, srv.Addr(), "a", `trap 'exit 0' TERM; `+serve, flags...)
@@ -309,6 +314,7 @@ func TestRunContendsAgainWhenItsNodeIsDeleted(t *testing.T) {
 }
 
 func TestPausedRunEndsItsCommandWhenItWakesUp(t *testing.T) {
+	t.Parallel()
 	srv, flags := shortSession(t)
 	dir := t.TempDir()
 	// It ignores TERM, for which there is no time any more.
@@ -333,6 +339,7 @@ func TestPausedRunEndsItsCommandWhenItWakesUp(t *testing.T) {
 }
 
 func TestRestartRunsAgain(t *testing.T) {
+	t.Parallel()
 	srv, flags := longSession(t)
 	dir := t.TempDir()
 	a := startRun(t, dir, srv.Addr(), "a", note+`[ "$(wc -l < "$DIR/log")" -ge 4 ] || exit 3; exec sleep 1000`, append(flags, "--restart")...)
@@ -345,6 +352,7 @@ func TestRestartRunsAgain(t *testing.T) {
 }
 
 func TestRunWaitsForZooKeeper(t *testing.T) {
+	t.Parallel()
 	srv, flags := shortSession(t)
 	srv.Kill()
 	dir := t.TempDir()
@@ -359,6 +367,7 @@ func TestRunWaitsForZooKeeper(t *testing.T) {
 }
 
 func TestRunPassesInputAndOutputThrough(t *testing.T) {
+	t.Parallel()
 	srv, _ := longSession(t)
 	cmd := exec.Command(binary(), "run", "--zookeeper", srv.Addr(), "--latch", latch, "--id", "a", "--",
 		"sh", "-c", `read -r line; echo "out $line $COORDD_ID"; echo err >&2`, "--id", "not-ours")
@@ -370,6 +379,7 @@ func TestRunPassesInputAndOutputThrough(t *testing.T) {
 }
 
 func TestStandbyEndsWithTheSignal(t *testing.T) {
+	t.Parallel()
 	srv, flags := longSession(t)
 	dir := t.TempDir()
 	startRun(t, dir, srv.Addr(), "a", serve, flags...)
@@ -383,6 +393,7 @@ func TestStandbyEndsWithTheSignal(t *testing.T) {
 }
 
 func TestWatchedLatchShowsEachLeader(t *testing.T) {
+	t.Parallel()
 	srv, flags := longSession(t)
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")

@@ -12,6 +12,7 @@ import (
 // With its ZooKeeper frozen the agent cannot resign for a while after the first
 // signal; the second one must not wait for that.
 func TestSecondSignalStopsAtOnce(t *testing.T) {
+	t.Parallel()
 	srv := zookeepertest.StartServer(t, zookeepertest.MaxSessionTimeout(10*patience))
 	a := startAgent(t, srv.Addr(), "node-1", "--session-timeout", (5 * patience).String())
 	awaitLeader(t, 0, a)
@@ -31,6 +32,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 }
 
 func TestBundledJobsEndAsTheyShould(t *testing.T) {
+	t.Parallel()
 	srv := zookeepertest.StartServer(t)
 	a := startAgent(t, srv.Addr(), "node-1")
 	awaitLeader(t, 0, a)

@@ -4,15 +4,15 @@ import "context"
 
 // Contender is what acts while this participant leads.
 type Contender interface {
-	// Lead acts as the leader for one term. It is called by Elector.Run when
-	// leadership was granted, and never again before it returned.
+	// Lead acts as the leader for one term. It is called by Elector.Run or Campaign
+	// when leadership was granted, and never again before it returned.
 	//
 	// When ctx ends the term is over: Lead stops what it started, waits for it,
 	// and returns within the Elector's StopGrace. context.Cause(ctx) says why.
 	//
 	// Returning nil while leading gives leadership up; so does returning an error,
-	// which is logged and followed by a pause. In both cases the participant
-	// contends again, unless the error was made by Fatal. An error after the term
+	// which Run logs and follows by a pause. In both cases Run contends again, unless
+	// the error was made by Fatal; Campaign returns the error. One after the term
 	// ended that merely reports this (context.Canceled, leader.ErrFenced) is
 	// expected and ignored. A panic is not recovered.
 	Lead(ctx context.Context, t *Term) error

@@ -1,7 +1,8 @@
 // Package election lets a process contend for leadership and act as the leader
 // for one term at a time.
 //
-// A participant gives an Elector a Contender and calls Run. Each call of
+// A participant gives an Elector a Contender and calls Run, to lead whenever it can,
+// or Campaign, to lead for one term. Each call of
 // Contender.Lead is one term: it gets a context that ends with the term, a Term
 // that proves leadership to the stores, and must return when the context ends.
 //
@@ -16,8 +17,9 @@
 // # What is promised
 //
 //   - Monotone epochs. Each term's epoch is larger than every earlier one's. An
-//     Elector that is granted a smaller epoch than it had before refuses to lead
-//     and Run returns an error: the backend's data went back in time.
+//     Elector that is granted a smaller epoch than it had before, in this Run or
+//     Campaign or in an earlier one, refuses to lead and returns an error: the
+//     backend's data went back in time.
 //   - Lease before expiry. The term's context ends at the latest Config.StopGrace
 //     before another participant could be elected, provided that the process
 //     runs. A process that was paused for longer finds its context ended when it
@@ -38,7 +40,7 @@
 //
 // Run is a loop of four states, each a method of that name:
 //
-//	 Run
+//	 Run, Campaign
 //	  │
 //	  v         granted           Lead returned
 //	contend ─────────────> lead ─────────────────> release ───┐
@@ -50,8 +52,12 @@
 //	 │ cannot contend    ErrStopGrace                         │ Fatal
 //	 └────────────────────> Run returns <─────────────────────┘
 //
-// Within lead, the context of Lead ends when the tenure is lost, on Resign, or
-// when Run's context ends; the state is left when Lead returned, or failed to.
+// Campaign goes the same way once, and returns after release: with what Lead
+// returned, or with the cause for which its term ended.
+//
+// Within lead, the context of Lead ends when the tenure is lost, on Resign, or when
+// the context of Run or Campaign ends; the state is left when Lead returned, or
+// failed to.
 //
 // # Trust and the stop grace
 //
@@ -59,15 +65,16 @@
 // newest acknowledged renewal was sent, and the driver reports the loss
 // StopGrace before the window closes. In that time Lead must return. A Lead that
 // does not is still acting when somebody else may lead, which nothing inside the
-// process can undo; so Run returns ErrStopGrace without releasing, the Elector
-// refuses to run again, and the process should exit.
+// process can undo; so Run or Campaign returns ErrStopGrace without releasing, the
+// Elector refuses to run again, and the process should exit.
 //
 // # Causes
 //
 // context.Cause of the term's context says why the term ended: ErrSessionExpired,
 // ErrLeaseExpired, ErrDisconnected or ErrNodeDeleted when leadership was lost,
-// ErrResigned when it was given up: by Resign, by the end of Run's context, or
-// because Lead (or a member of a Group) returned.
+// ErrResigned when it was given up: by Resign, by a Transfer that anybody asked for,
+// by the end of the context of Run or Campaign, or because Lead (or a member of a
+// Group) returned.
 //
 // # Rest
 //
@@ -77,9 +84,12 @@
 // Backoff.Min to Backoff.Max, with jitter, until a term became ready or lasted
 // longer than Backoff.Max.
 //
+// After a term that was given up in good order it stands back for 10 ms, so that its
+// successor has the backend for itself while its leadership is confirmed.
+//
 // # Goroutines
 //
-// Run starts one goroutine for each term, which calls the Contender and the
-// Hooks, and waits for it. Campaign, the term and Release of one Elector never
-// overlap, nor do the Publish calls of one tenure.
+// Run and Campaign start one goroutine for each term, which calls the Contender and
+// the Hooks, and wait for it. A Driver's Campaign, the term and Release of one Elector
+// never overlap, nor do the Publish calls of one tenure.
 package election

@@ -23,6 +23,22 @@ type Driver interface {
 	// The Elector never runs two campaigns of one Driver at once, and starts one
 	// only after the former Tenure was released.
 	Campaign(ctx context.Context, c Candidate) (Tenure, error)
+	// Participants returns who contends, in order: the first leads, or will as soon
+	// as it has had that confirmed. It reads only, and blocks while the backend is
+	// away. Its error is ctx's, or one that names what cannot be read.
+	Participants(ctx context.Context) ([]Participant, error)
+	// Transfer has the leader give leadership up in favour of the participant with
+	// the given ID, and blocks until that is first. Those that stand between queue
+	// again, behind it. An empty ID stands for whoever is next: then Transfer blocks
+	// until the leader's candidacy is gone. It may be called by anybody, whether it
+	// contends or not, and also while Campaign runs. It does nothing when the
+	// participant is first already.
+	//
+	// Errors: ErrNotContending, also when the participant leaves on the way; ErrForeign;
+	// or ctx's error or cause, wrapped with what is still missing. Then the request was
+	// taken back, and may be made again. A participant whose candidacy ends and is
+	// followed by another one may be taken for gone, or be followed to its new place.
+	Transfer(ctx context.Context, to string) error
 }
 
 // Candidate is what a driver needs to know of the participant.
@@ -32,6 +48,20 @@ type Candidate struct {
 	// StopGrace is how long before the end of the lease a tenure must report its
 	// loss, so that Lead has that long to return.
 	StopGrace time.Duration
+}
+
+// Participant is one contender as everybody can see it.
+type Participant struct {
+	// ID is the name under which it contends. A foreign one's may be empty.
+	ID string
+	// Epoch is the epoch of the term that it leads, or would lead with its present
+	// candidacy.
+	Epoch leader.Epoch
+	// Since is when it began to contend, by the backend's clock.
+	Since time.Time
+	// Foreign says that another implementation contends, which leads by the same
+	// order but knows of no requests: it is never asked to give way.
+	Foreign bool
 }
 
 // Tenure is one term at the backend.
@@ -44,7 +74,8 @@ type Tenure interface {
 	// could be elected.
 	Lost() <-chan struct{}
 	// Err returns the reason after Lost was closed, and nil before: ErrSessionExpired,
-	// ErrLeaseExpired, ErrDisconnected or ErrNodeDeleted, wrapped with details.
+	// ErrLeaseExpired, ErrDisconnected, ErrNodeDeleted, or ErrResigned when Transfer
+	// asked for it, wrapped with details.
 	Err() error
 	// Publish makes the infos visible to retrieval, each under its component,
 	// replacing any former leader's, in a guarded write. It tries again until the

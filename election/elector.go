@@ -17,12 +17,13 @@ type Elector struct {
 	cfg   Config
 	log   hclog.Logger
 	board *board
-	// newest is the largest epoch that was granted. It belongs to Run.
+	// newest is the largest epoch that was granted. It belongs to the Run or Campaign
+	// that is active.
 	newest leader.Epoch
 }
 
-// New returns an Elector that does nothing until Run. Its error names the field
-// of the configuration that cannot be used.
+// New returns an Elector that does nothing until Run or Campaign. Its error names the
+// field of the configuration that cannot be used.
 func New(cfg Config) (*Elector, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -36,10 +37,10 @@ func New(cfg Config) (*Elector, error) {
 // returns ctx's error. Nothing that it started is running when it returns, except
 // with ErrStopGrace.
 //
-// Other errors: ErrRunning when another Run is active; ErrStopGrace, wrapped with
-// the cause of the term's end, when Lead did not return within the stop grace, and
-// from then on always; the error of a Lead that was marked by Fatal; or an error
-// that says why contending cannot succeed.
+// Other errors: ErrRunning when another Run or Campaign is active; ErrStopGrace,
+// wrapped with the cause of the term's end, when Lead did not return within the stop
+// grace, and from then on always; the error of a Lead that was marked by Fatal; or an
+// error that says why contending cannot succeed.
 func (e *Elector) Run(ctx context.Context, c Contender) error {
 	if err := e.board.start(); err != nil {
 		return err
@@ -47,16 +48,10 @@ func (e *Elector) Run(ctx context.Context, c Contender) error {
 	defer e.board.stop()
 	failures := 0
 	for {
-		tenure, err := e.contend(ctx)
+		o, err := e.serve(ctx, c)
 		if err != nil {
 			return err
 		}
-		o := e.lead(ctx, tenure, c)
-		if o.overrun {
-			e.board.spend()
-			return fmt.Errorf("%w of %s, the term having ended: %w", ErrStopGrace, e.cfg.StopGrace, o.cause)
-		}
-		e.release(ctx, tenure)
 		v := judge(o, failures, e.cfg.Backoff)
 		if v.fatal != nil {
 			return v.fatal
@@ -68,13 +63,81 @@ func (e *Elector) Run(ctx context.Context, c Contender) error {
 	}
 }
 
-// Resign ends the term that is going on, after which the participant contends
-// again, behind the others that wait. It does not wait for Lead to return, and
+// Campaign contends for one term, calls c.Lead for it, releases leadership, and
+// returns how the term went. It blocks until then. It neither logs an error of Lead
+// nor pauses after it: whoever calls Campaign in a loop decides on both. As with Run,
+// nothing that it started is running when it returns, except with ErrStopGrace.
+//
+// It returns what Lead returned, also nil, when Lead ended the term by returning. When
+// the term ended before, it returns an error that wraps the cause (ErrSessionExpired,
+// ErrLeaseExpired, ErrDisconnected, ErrNodeDeleted, or ErrResigned after Resign or
+// Transfer); when ctx ended, before the term or in it, ctx's error. In both cases it
+// also wraps what Lead returned, if that does more than repeat that the term ended.
+//
+// Other errors: ErrRunning, ErrStopGrace, and why contending cannot succeed, as of Run.
+func (e *Elector) Campaign(ctx context.Context, c Contender) error {
+	if err := e.board.start(); err != nil {
+		return err
+	}
+	defer e.board.stop()
+	o, err := e.serve(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := report(o, ctx.Err()); err != nil {
+		return fmt.Errorf("lead as %q in epoch %d: %w", e.cfg.ID, e.newest, err)
+	}
+	return nil
+}
+
+// serve sees one term through, from contending to the release.
+func (e *Elector) serve(ctx context.Context, c Contender) (outcome, error) {
+	tenure, err := e.contend(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	o := e.lead(ctx, tenure, c)
+	if o.overrun {
+		e.board.spend()
+		return outcome{}, fmt.Errorf("%w of %s, the term having ended: %w", ErrStopGrace, e.cfg.StopGrace, o.cause)
+	}
+	e.release(ctx, tenure)
+	return o, nil
+}
+
+// Resign ends the term that is going on, after which Run contends again, behind the
+// others that wait, and Campaign returns. It does not wait for Lead to return, and
 // does nothing when there is no term.
 func (e *Elector) Resign() {
 	if g := e.board.grant(); g != nil {
 		g.end(ErrResigned)
 	}
+}
+
+// Participants returns who contends, in order: the first leads, or will as soon as
+// it has had that confirmed. It blocks while the backend is away; its error is
+// ctx's, or one that names what cannot be read.
+func (e *Elector) Participants(ctx context.Context) ([]Participant, error) {
+	return e.cfg.Driver.Participants(ctx)
+}
+
+// Transfer has the leader, whichever participant that is, give leadership up in
+// favour of the one with the given ID, and blocks until that is first. Participants
+// between them queue again, behind it; so does the leader. It does nothing when the
+// participant is first already. With an empty ID whoever is next leads, or the
+// leader again when there is nobody else. Anybody may call it, in a term or not, also
+// before Run.
+//
+// A Lead may transfer its own leadership, with its own context: that ends when the
+// successor is next, Transfer returns, and Lead must too. With another context it
+// would wait for the end of the Lead that waits for it, until the stop grace is over.
+//
+// Errors: ErrNotContending when nobody contends under that ID, or does not any more;
+// ErrForeign when a contender of another implementation would have to give way; ctx's
+// error or cause, wrapped with what is still missing. Then nothing more will happen on
+// its behalf, but a leader that was told to give way does so.
+func (e *Elector) Transfer(ctx context.Context, to string) error {
+	return e.cfg.Driver.Transfer(ctx, to)
 }
 
 // Status returns this participant's view of its leadership. It does not block.
@@ -170,7 +233,7 @@ func (e *Elector) term(ctx context.Context, g *grant, c Contender, returned chan
 	returned <- err
 }
 
-// release gives leadership up, also when Run's context has ended.
+// release gives leadership up, also when ctx has ended.
 func (e *Elector) release(ctx context.Context, tenure Tenure) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.ReleaseTimeout)
 	defer cancel()
@@ -183,8 +246,11 @@ func (e *Elector) release(ctx context.Context, tenure Tenure) {
 // ends first.
 func (e *Elector) rest(ctx context.Context, v verdict) error {
 	var pause time.Duration
-	if v.rests > 0 {
+	switch {
+	case v.rests > 0:
 		pause = e.cfg.Backoff.pause(v.rests, rand.Float64())
+	case v.yields:
+		pause = standBack
 	}
 	if v.failure != nil {
 		e.log.Error("Lead failed", "error", v.failure, "failures", v.failures, "pause", pause)

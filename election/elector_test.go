@@ -247,7 +247,7 @@ func TestSecondRunIsRefusedWhileTheFirstIsActive(t *testing.T) {
 	})
 }
 
-func TestResignEndsTheTermAndContendsAtOnce(t *testing.T) {
+func TestResignEndsTheTermAndContendsBehindTheSuccessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := &untilEnd{}
 		l := run(t, u)
@@ -258,8 +258,8 @@ func TestResignEndsTheTermAndContendsAtOnce(t *testing.T) {
 		l.elector.Resign()
 		l.elector.Resign()
 		l.grant(2)
-		if waited := time.Since(began); waited != 0 {
-			t.Errorf("contended again after %s, want at once", waited)
+		if waited := time.Since(began); waited != standBack {
+			t.Errorf("contended again after %s, want %s, in which the successor has the backend for itself", waited, standBack)
 		}
 		if !f.isReleased() || !errors.Is(u.lastCause(), ErrResigned) {
 			t.Errorf("released %v, cause %v; want a release and ErrResigned", f.isReleased(), u.lastCause())

@@ -18,11 +18,21 @@ var (
 	ErrResigned = errors.New("resigned")
 )
 
-// What Run can end with besides its context's error.
+// What Run and Campaign can end with besides its context's error.
 var (
 	// ErrStopGrace: Lead did not return within the stop grace. It is still
 	// running, so the process must exit before somebody else's term is disturbed.
 	ErrStopGrace = errors.New("Lead did not return within the stop grace")
-	// ErrRunning: Run was called while another Run of the same Elector is active.
+	// ErrRunning: Run or Campaign was called while either is active on the same
+	// Elector.
 	ErrRunning = errors.New("elector is already running")
+)
+
+// What a transfer can be refused for.
+var (
+	// ErrNotContending: nobody contends under that ID or, without one, at all.
+	ErrNotContending = errors.New("not contending")
+	// ErrForeign: a contender of another implementation leads, or stands between
+	// the leader and the one that shall lead. It cannot be asked to give way.
+	ErrForeign = errors.New("a foreign contender is in the way")
 )

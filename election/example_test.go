@@ -2,6 +2,7 @@ package election_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/coordd/coordd/election"
@@ -37,6 +38,31 @@ func Example() {
 	// leading in epoch 1 and ready
 	// ended: resigned
 	// Run: context canceled
+}
+
+// A migration that one of many instances carries out, once.
+func ExampleElector_Campaign() {
+	elector, err := election.New(election.Config{ID: "node-1", Driver: &alone{}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = elector.Campaign(context.Background(), election.ContenderFunc(func(_ context.Context, t *election.Term) error {
+		fmt.Println("migrating in epoch", t.Epoch())
+		return nil // which gives leadership up
+	}))
+	switch {
+	case errors.Is(err, election.ErrSessionExpired), errors.Is(err, election.ErrLeaseExpired):
+		fmt.Println("leadership was taken away half-way:", err)
+	case err != nil:
+		fmt.Println("the migration failed:", err)
+	default:
+		fmt.Println("done")
+	}
+
+	// Output:
+	// migrating in epoch 1
+	// done
 }
 
 // Two components that are led together.
@@ -82,6 +108,12 @@ func (a *alone) Campaign(context.Context, election.Candidate) (election.Tenure, 
 	a.epoch++
 	return tenure{guard: leader.NewGuard(a.epoch, a)}, nil
 }
+
+func (a *alone) Participants(context.Context) ([]election.Participant, error) {
+	return []election.Participant{{ID: "alone", Epoch: a.epoch}}, nil
+}
+
+func (a *alone) Transfer(context.Context, string) error { return nil }
 
 type tenure struct{ guard leader.Guard }
 

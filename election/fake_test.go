@@ -56,6 +56,10 @@ func (d *fakeDriver) Campaign(ctx context.Context, _ Candidate) (Tenure, error) 
 	}
 }
 
+// Participants and Transfer are not this fake's business.
+func (*fakeDriver) Participants(context.Context) ([]Participant, error) { return nil, nil }
+func (*fakeDriver) Transfer(context.Context, string) error              { return nil }
+
 func (d *fakeDriver) closed() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

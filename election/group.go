@@ -46,7 +46,7 @@ func (g Group) Lead(ctx context.Context, t *Term) error {
 		over := context.Cause(ctx)
 		if over == nil {
 			// The elector must know, so that the others' stop grace begins.
-			over = fmt.Errorf("%w: Lead of component %q returned", ErrResigned, names[r.member])
+			over = fmt.Errorf("%w, that of component %q", errReturned, names[r.member])
 			cancel(over)
 			t.grant.end(over)
 		} else if r.err != nil && echoes(r.err, over) {

@@ -116,6 +116,19 @@ func TestGroupMemberThatReturnsEndsTheTermWithoutFailure(t *testing.T) {
 	})
 }
 
+func TestGroupWhoseMembersReturnAtOnceDoesNotSpin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := run(t, Group{"done": ContenderFunc(func(context.Context, *Term) error { return nil })})
+		l.grant(1)
+		began := time.Now()
+		l.grant(2)
+		if pause := time.Since(began); pause < DefaultMinBackoff || pause > 2*DefaultMinBackoff {
+			t.Errorf("paused %s before contending again, want %s to its double", pause, DefaultMinBackoff)
+		}
+		_ = l.stop()
+	})
+}
+
 func TestGroupMemberThatHangsAfterAnotherFailedOverrunsTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		let := make(chan struct{})

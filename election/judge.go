@@ -37,7 +37,15 @@ type verdict struct {
 	// rests says whether to pause before contending again, for the pause that
 	// belongs to that many failures. Zero: not at all.
 	rests int
+	// yields says to stand back for a moment at least.
+	yields bool
 }
+
+// standBack is how long a participant that gave leadership up waits before it
+// queues again. Its requests would meet those of its successor at the backend, just
+// while that one has its leadership confirmed, and nobody waits for them. It is some
+// round trips long, and too short to be missed in the queue.
+const standBack = 10 * time.Millisecond
 
 // judge decides what follows a term, given the number of failed terms before it.
 func judge(o outcome, failures int, b Backoff) verdict {
@@ -48,21 +56,38 @@ func judge(o outcome, failures int, b Backoff) verdict {
 	if proven {
 		failures = 0
 	}
+	yields := errors.Is(o.cause, ErrResigned)
 	if o.err != nil && (errors.Is(o.cause, errReturned) || !echoes(o.err, o.cause)) {
 		return verdict{failure: o.err, failures: failures + 1, rests: failures + 1}
 	}
 	switch {
 	case proven:
-		return verdict{}
-	case !errors.Is(o.cause, ErrResigned):
+		return verdict{yields: yields}
+	case !yields:
 		// Lost before it was of use to anybody.
 		return verdict{failures: failures + 1, rests: failures + 1}
 	case errors.Is(o.cause, errReturned):
 		// A Lead that returns at once must not spin through elections.
 		return verdict{failures: failures, rests: 1}
 	default:
-		return verdict{failures: failures}
+		return verdict{failures: failures, yields: true}
 	}
+}
+
+// report is what Campaign says of a term, given the error of its own context.
+func report(o outcome, stopped error) error {
+	if errors.Is(o.cause, errReturned) {
+		return o.err
+	}
+	over := o.cause
+	if stopped != nil && errors.Is(over, ErrResigned) {
+		over = stopped
+	}
+	_, fatal := errors.AsType[*fatalError](o.err)
+	if o.err == nil || !fatal && echoes(o.err, o.cause) {
+		return over
+	}
+	return fmt.Errorf("%w, and Lead failed: %w", over, o.err)
 }
 
 // echoes says whether an error that Lead returned after its term had ended only

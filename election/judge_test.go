@@ -32,15 +32,15 @@ func TestJudge(t *testing.T) {
 		{"lost after ready", outcome{cause: lost, err: lost, ready: true}, 4, verdict{}},
 		{"lost, and failed to stop cleanly", outcome{cause: lost, err: boom, ready: true}, 4, verdict{failure: boom, failures: 1, rests: 1}},
 		{"never led", outcome{cause: lost}, 0, verdict{failures: 1, rests: 1}},
-		{"resigned", outcome{cause: ErrResigned}, 2, verdict{failures: 2}},
-		{"resigned after ready", outcome{cause: ErrResigned, ready: true}, 2, verdict{}},
+		{"resigned", outcome{cause: ErrResigned}, 2, verdict{failures: 2, yields: true}},
+		{"resigned after ready", outcome{cause: ErrResigned, ready: true}, 2, verdict{yields: true}},
 		{"returned at once", outcome{cause: errReturned}, 5, verdict{failures: 5, rests: 1}},
-		{"returned after ready", outcome{cause: errReturned, ready: true}, 5, verdict{}},
+		{"returned after ready", outcome{cause: errReturned, ready: true}, 5, verdict{yields: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := judge(c.o, c.failures, b)
 			if !errors.Is(got.fatal, c.want.fatal) || !errors.Is(got.failure, c.want.failure) ||
-				got.failures != c.want.failures || got.rests != c.want.rests {
+				got.failures != c.want.failures || got.rests != c.want.rests || got.yields != c.want.yields {
 				t.Errorf("judge(%+v, %d) = %+v, want %+v", c.o, c.failures, got, c.want)
 			}
 		})

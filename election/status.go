@@ -42,7 +42,7 @@ type board struct {
 
 func newBoard() *board { return &board{changed: make(chan struct{})} }
 
-// start admits one Run at a time, and none after an overrun.
+// start admits one Run or Campaign at a time, and none after an overrun.
 func (b *board) start() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

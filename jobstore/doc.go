@@ -9,12 +9,22 @@
 //
 // # What is stored
 //
-//	jobgraphs/<bb>/<id>   the graph and its submission, written once
-//	progress/<bb>/<id>    the finished subtasks and the attempts used, replaced
-//	                      as a whole
+//	jobgraphs/<bb>/<id>   the graph and its submission, written once; or the name
+//	                      of a blob that holds them
+//	progress/<bb>/<id>    the finished subtasks and the attempts used, as sets of
+//	                      numbers, replaced as a whole
+//	quarantine/<bb>/<id>  why the job is kept and not run, and since when; there
+//	                      only while something of the job cannot be read
+//	outputs/<bb>/<id>/<task>.<subtask>
+//	                      the result and the last output of a finished subtask,
+//	                      written once, in the transaction that records its success
 //
-// Both are JSON in the envelope of coordd's values, at most 512 KiB once
-// compressed. A value that cannot be read never stands in the way of the others:
+// All are JSON in the envelope of coordd's values, at most 512 KiB once
+// compressed. The progress of 10,000 subtasks takes a few KiB at most, in whatever
+// order they finish. A graph that is larger goes into Blobs before the node that names it
+// is created, and is refused without Blobs. When the job has ended, the node is first
+// changed to say that the blob is being deleted: a node that names a blob to be read
+// never outlives it. A value that cannot be read never stands in the way of the others:
 // IDs does not look into values, and Get fails for that one job alone.
 //
 // A Store holds no state and starts no goroutine that outlives a call; any number

@@ -1,7 +1,6 @@
 package jobstore
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"reflect"
@@ -26,16 +25,6 @@ func goldenJob() Job {
 		}},
 		SubmittedAt: time.Date(2026, 11, 21, 5, 0, 0, 0, time.UTC),
 		Digest:      "sha256:0b5c",
-	}
-}
-
-func goldenProgress() Progress {
-	return Progress{
-		StartedAt: time.Date(2026, 11, 21, 5, 0, 1, 0, time.UTC),
-		Tasks: map[string]TaskProgress{
-			"extract": {Finished: []Finished{{Index: 0, Attempt: 1, Epoch: 7}, {Index: 2, Attempt: 2, Epoch: 4294967321}}, Attempts: map[int]int{1: 2}},
-			"load":    {Finished: []Finished{{Index: 0, Attempt: 1, Epoch: 9, Output: "done\n"}}},
-		},
 	}
 }
 
@@ -75,62 +64,52 @@ func TestAJobKeepsItsStoredForm(t *testing.T) {
 	if got, want := payload(t, stored, err), string(golden(t, "job.v1.json")); got != want {
 		t.Errorf("stored form changed:\n got %s\nwant %s", got, want)
 	}
-	back, err := decodeJob(wrap(t, golden(t, "job.v1.json")))
+	r, err := decodeJob(wrap(t, golden(t, "job.v1.json")), "etl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := goldenJob(); !reflect.DeepEqual(back, want) {
+	if back, want := r.job(), goldenJob(); !reflect.DeepEqual(back, want) {
 		t.Errorf("decoded %+v, want %+v", back, want)
 	}
 }
 
-func TestProgressKeepsItsStoredForm(t *testing.T) {
-	for name, p := range map[string]Progress{"progress.v1.json": goldenProgress(), "progress-empty.v1.json": {}} {
-		stored, err := encodeProgress(p)
-		if got, want := payload(t, stored, err), string(golden(t, name)); got != want {
-			t.Errorf("stored form changed:\n got %s\nwant %s", got, want)
-		}
-		back, err := decodeProgress(wrap(t, golden(t, name)))
+// TestAJobWithFunctionsOrLabelsIsKeptFromOlderReleases: they would drop what they do not
+// know, and run the rest.
+func TestAJobWithFunctionsOrLabelsIsKeptFromOlderReleases(t *testing.T) {
+	const older = 1 // what releases without these fields wrote
+	for name, task := range map[string]job.Task{
+		"function": {ID: "a", Func: "f"},
+		"labels":   {ID: "a", Command: []string{"true"}, Requires: map[string]string{"gpu": "true"}},
+	} {
+		want := Job{ID: "etl", Graph: job.Graph{Name: "etl", Tasks: []job.Task{{ID: "b", Func: ""}, task}}, Digest: "d"}
+		stored, err := encodeJob(want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(back, p) {
-			t.Errorf("decoded %+v, want %+v", back, p)
+		if err := envelope.Open("job graph", older, stored, &struct{}{}); !errors.Is(err, ErrNewerFormat) {
+			t.Errorf("%s: an older release reads it with %v, want ErrNewerFormat", name, err)
 		}
+		r, err := decodeJob(stored, "etl")
+		if err != nil || !reflect.DeepEqual(r.job(), want) {
+			t.Errorf("%s: read %+v, %v; want %+v", name, r, err, want)
+		}
+	}
+	stored, err := encodeJob(Job{ID: "etl", Graph: job.Graph{Name: "etl", Tasks: []job.Task{
+		{ID: "a", Func: "f"}, {ID: "b", Command: []string{"true"}, Requires: map[string]string{"gpu": "true"}},
+	}}, SubmittedAt: goldenJob().SubmittedAt, Digest: "d"})
+	if got, want := payload(t, stored, err), string(golden(t, "job.v3.json")); got != want {
+		t.Errorf("stored form changed:\n got %s\nwant %s", got, want)
 	}
 }
 
 func TestARecordOfANewerReleaseIsNotDamaged(t *testing.T) {
-	newer := wrap(t, []byte(`{"v":2,"graph":["another","shape"],"tasks":7}`))
-	_, jobErr := decodeJob(newer)
-	_, progressErr := decodeProgress(newer)
-	for _, err := range []error{jobErr, progressErr} {
+	newer := wrap(t, []byte(`{"v":9,"graph":["another","shape"],"tasks":7,"f":{}}`))
+	_, jobErr := decodeJob(newer, "etl")
+	_, progressErr := decodeProgress(newer, goldenJob().Graph)
+	_, outputErr := decodeOutput(newer, OutputID{})
+	for _, err := range []error{jobErr, progressErr, outputErr} {
 		if !errors.Is(err, ErrNewerFormat) || errors.Is(err, ErrDamaged) {
 			t.Errorf("error %v, want ErrNewerFormat alone", err)
 		}
-	}
-}
-
-func TestProgressRefusesAnotherShape(t *testing.T) {
-	for _, f := range []string{`[]`, `[1,2,3]`, `[1,2,3,4,"x",6]`, `["a",1,1,0]`, `{}`} {
-		var got finishedV1
-		if err := json.Unmarshal([]byte(f), &got); err == nil {
-			t.Errorf("%s was read as %+v", f, got)
-		}
-	}
-}
-
-func TestTheProgressOfAWideJobStaysSmall(t *testing.T) {
-	const subtasks = 10000
-	task := TaskProgress{}
-	for i := range subtasks {
-		task.Finished = append(task.Finished, Finished{Index: i, Attempt: 1, Epoch: 4294967321})
-	}
-	stored, err := encodeProgress(Progress{Tasks: map[string]TaskProgress{"wide": task}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(stored) > 64<<10 {
-		t.Errorf("%d finished subtasks take %d bytes, want at most 64 KiB", subtasks, len(stored))
 	}
 }

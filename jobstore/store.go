@@ -68,31 +68,42 @@ type Job struct {
 // Store keeps jobs through a Driver. Make one with New.
 type Store struct {
 	driver Driver
+	blobs  Blobs // nil without
 }
 
 // New returns a store over the driver.
-func New(driver Driver) *Store { return &Store{driver: driver} }
+func New(driver Driver, options ...Option) *Store {
+	s := &Store{driver: driver}
+	for _, set := range options {
+		set(s)
+	}
+	return s
+}
 
 // Put accepts a job: one transaction creates its graph and its empty progress.
-// When Put returns nil the job survives any crash. Errors: ErrExists when the id
-// is taken, txn.ErrTooLarge before anything was sent, ErrInvalidID.
+// When Put returns nil the job survives any crash. A graph that is too large for
+// the backend is put into a blob before. Errors: ErrExists when the id is taken,
+// txn.ErrTooLarge before anything was written, ErrInvalidID, or that of Blobs.Put.
 func (s *Store) Put(ctx context.Context, g leader.Guard, j Job) error {
 	graphPath, progressPath, err := paths(j.ID)
 	if err != nil {
 		return fmt.Errorf("put job: %w", err)
 	}
-	graph, err := encodeJob(j)
-	if err != nil {
-		return fmt.Errorf("put job %q: graph: %w", j.ID, err)
-	}
 	progress, err := encodeProgress(Progress{})
 	if err != nil {
 		return fmt.Errorf("put job %q: progress: %w", j.ID, err)
+	}
+	graph, blob, err := s.encodeGraph(ctx, j)
+	if err != nil {
+		return fmt.Errorf("put job %q: graph: %w", j.ID, err)
 	}
 	err = s.driver.Commit(ctx, g,
 		txn.Op{Kind: txn.Create, Path: graphPath, Data: graph},
 		txn.Op{Kind: txn.Create, Path: progressPath, Data: progress},
 	)
+	if err != nil && !errors.Is(err, txn.ErrUnknownOutcome) {
+		s.discard(ctx, blob) // the graph that would name it is not there
+	}
 	if errors.Is(err, txn.ErrExists) {
 		return fmt.Errorf("put job %q: %w: %w", j.ID, ErrExists, err)
 	}
@@ -102,23 +113,24 @@ func (s *Store) Put(ctx context.Context, g leader.Guard, j Job) error {
 	return nil
 }
 
-// Get returns an accepted job. Errors: ErrNotFound, ErrInvalidID, and for a
-// value that was found and cannot be read ErrDamaged or ErrNewerFormat.
+// Get returns an accepted job. Errors: ErrNotFound, ErrInvalidID, for a value or
+// its blob that was found and cannot be read, or a blob that is missing, ErrDamaged
+// or ErrNewerFormat, or that of Blobs.Get.
 func (s *Store) Get(ctx context.Context, g leader.Guard, id job.ID) (Job, error) {
 	path, err := layout.Path(layout.Graphs, string(id))
 	if err != nil {
 		return Job{}, fmt.Errorf("get job: %w", err)
 	}
-	data, err := s.read(ctx, g, path)
+	r, err := s.record(ctx, g, path, id)
 	if err != nil {
 		return Job{}, fmt.Errorf("get job %q: %w", id, err)
 	}
-	j, err := decodeJob(data)
-	if err != nil {
-		return Job{}, fmt.Errorf("get job %q: %s: %w", id, path, err)
+	if r.Graph != nil {
+		return r.job(), nil
 	}
-	if j.ID != id {
-		return Job{}, fmt.Errorf("get job %q: %s: %w: it holds job %q", id, path, ErrDamaged, j.ID)
+	j, err := s.fetch(ctx, r)
+	if err != nil {
+		return Job{}, fmt.Errorf("get job %q: %w", id, err)
 	}
 	return j, nil
 }
@@ -140,10 +152,12 @@ func (s *Store) IDs(ctx context.Context, g leader.Guard) ([]job.ID, error) {
 	return ids, nil
 }
 
-// PutProgress replaces the progress of a job. Errors: ErrNotFound when the job
-// is not stored (nothing is made then), txn.ErrTooLarge before anything was sent,
-// ErrInvalidID. Only one PutProgress of a job may be under way.
-func (s *Store) PutProgress(ctx context.Context, g leader.Guard, id job.ID, p Progress) error {
+// PutProgress replaces the progress of a job and stores outputs of the subtasks that
+// it says have finished since, all together or not at all. Errors: ErrNotFound when
+// the job is not stored (nothing is made then), txn.ErrTooLarge before anything was
+// sent, ErrInvalidID. Only one PutProgress of a job may be under way. After an error
+// it may be repeated, with more: what the failed one has stored after all is replaced.
+func (s *Store) PutProgress(ctx context.Context, g leader.Guard, id job.ID, p Progress, outputs ...Output) error {
 	path, err := layout.Path(layout.Progress, string(id))
 	if err != nil {
 		return fmt.Errorf("put progress: %w", err)
@@ -152,7 +166,19 @@ func (s *Store) PutProgress(ctx context.Context, g leader.Guard, id job.ID, p Pr
 	if err != nil {
 		return fmt.Errorf("put progress of job %q: %w", id, err)
 	}
-	err = s.driver.Commit(ctx, g, txn.Op{Kind: txn.Put, Path: path, Data: data})
+	ops, err := outputOps(id, outputs)
+	if err != nil {
+		return fmt.Errorf("put progress of job %q: %w", id, err)
+	}
+	ops = append(ops, txn.Op{Kind: txn.Put, Path: path, Data: data})
+	err = s.driver.Commit(ctx, g, ops...)
+	if errors.Is(err, txn.ErrExists) {
+		// An output is there that only a write of this term can have made, whose
+		// outcome its writer did not learn: all of an earlier term were recorded.
+		if ops, err = s.replacing(ctx, g, ops); err == nil {
+			err = s.driver.Commit(ctx, g, ops...)
+		}
+	}
 	if errors.Is(err, txn.ErrNotFound) {
 		return fmt.Errorf("put progress of job %q: %w: %w", id, ErrNotFound, err)
 	}
@@ -163,8 +189,9 @@ func (s *Store) PutProgress(ctx context.Context, g leader.Guard, id job.ID, p Pr
 }
 
 // Progress returns what of a job has finished, the zero Progress for a job that
-// has not begun. Errors: as Get's.
-func (s *Store) Progress(ctx context.Context, g leader.Guard, id job.ID) (Progress, error) {
+// has not begun. The graph is the job's: it says how many subtasks there are, and
+// which numbers they have. Errors: as Get's.
+func (s *Store) Progress(ctx context.Context, g leader.Guard, id job.ID, graph job.Graph) (Progress, error) {
 	path, err := layout.Path(layout.Progress, string(id))
 	if err != nil {
 		return Progress{}, fmt.Errorf("get progress: %w", err)
@@ -173,15 +200,16 @@ func (s *Store) Progress(ctx context.Context, g leader.Guard, id job.ID) (Progre
 	if err != nil {
 		return Progress{}, fmt.Errorf("get progress of job %q: %w", id, err)
 	}
-	p, err := decodeProgress(data)
+	p, err := decodeProgress(data, graph)
 	if err != nil {
 		return Progress{}, fmt.Errorf("get progress of job %q: %s: %w", id, path, err)
 	}
 	return p, nil
 }
 
-// Delete removes the job, its progress and its quarantine record. Deleting a job
-// that is not stored is no error. Errors: ErrInvalidID.
+// Delete removes the job, its progress and its quarantine record, and fails where an
+// output is left and folders are nodes. Deleting a job that is not stored is no
+// error. Errors: ErrInvalidID.
 func (s *Store) Delete(ctx context.Context, g leader.Guard, id job.ID) error {
 	if !layout.Valid(string(id)) {
 		return fmt.Errorf("delete job %q: %w", id, ErrInvalidID)
@@ -193,12 +221,13 @@ func (s *Store) Delete(ctx context.Context, g leader.Guard, id job.ID) error {
 }
 
 // Removal returns the operations that remove all that the cluster keeps of a job
-// except its result: graph, progress and quarantine record, each if it is there.
-// They belong into the transaction that makes the job's result clean. There are
-// none for an id that cannot be stored.
+// except its result: graph, progress, quarantine record, and the folder of its
+// outputs, each if it is there. They belong into the transaction that makes the job's
+// result clean, which fails where an output is left. There are none for an id that
+// cannot be stored.
 func Removal(id job.ID) []txn.Op {
-	ops := make([]txn.Op, 0, 3)
-	for _, folder := range [...]string{layout.Graphs, layout.Progress, layout.Quarantine} {
+	ops := make([]txn.Op, 0, 4)
+	for _, folder := range [...]string{layout.Graphs, layout.Progress, layout.Quarantine, layout.Outputs} {
 		path, err := layout.Path(folder, string(id))
 		if err != nil {
 			return nil

@@ -15,6 +15,10 @@ type Driver interface {
 	// losing the backend is an Observation, not an error. It returns any other
 	// error only when following cannot succeed by waiting.
 	//
+	// It reports StatusUnknown while the backend cannot be reached, as soon as it
+	// can tell, and StatusUnconfirmed from when the backend can be reached (again)
+	// until it has answered, unless that takes no time.
+	//
 	// observe does not block. Changes that follow one another quickly may be
 	// reported as one.
 	Follow(ctx context.Context, component string, observe func(Observation)) error
@@ -23,20 +27,24 @@ type Driver interface {
 // Status says what is known about a leader.
 type Status int
 
-// The statuses.
+// The statuses. In the first two, what was known before may still be so.
 const (
-	// StatusUnknown: the backend cannot be reached, or has not answered yet. What
-	// was known before may still be so.
+	// StatusUnknown: the backend cannot be reached, or nobody has begun to ask.
 	StatusUnknown Status = iota
+	// StatusUnconfirmed: the backend can be reached, and has not answered since, or
+	// not in a form that can be read.
+	StatusUnconfirmed
 	// StatusNone: the backend answered that nobody leads.
 	StatusNone
-	// StatusKnown: the backend answered with a leader that is ready.
+	// StatusKnown: the backend answered who leads.
 	StatusKnown
 )
 
 // String returns the status in one word.
 func (s Status) String() string {
 	switch s {
+	case StatusUnconfirmed:
+		return "unconfirmed"
 	case StatusNone:
 		return "none"
 	case StatusKnown:
@@ -50,10 +58,11 @@ func (s Status) String() string {
 type Observation struct {
 	// Status says whether Info is set.
 	Status Status
-	// Info is the published leader when Status is StatusKnown.
+	// Info is the leader when Status is StatusKnown, and zero otherwise.
 	Info leader.Info
 	// Index orders observations across all participants of a cluster: the
 	// transaction that published the leader or, without one, the newest change of
-	// the place where leaders are published. Zero when Status is StatusUnknown.
+	// the place where leaders are published, zero if that cannot be told. Zero while
+	// there is no answer.
 	Index int64
 }

@@ -39,6 +39,35 @@ func Example() {
 	// Run: context canceled
 }
 
+// Who uses a leader wants to hear of other leaders, and not of each time that the
+// backend is out of reach.
+func ExampleRetriever_ListenLeader() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	retriever, err := retrieval.New(retrieval.Config{Driver: fixed{}, Component: leader.Dispatcher})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ended := make(chan error)
+	go func() { ended <- retriever.Run(ctx) }()
+
+	err = retriever.ListenLeader(ctx, func(info leader.Info, leads bool) {
+		if !leads {
+			fmt.Println("nobody leads")
+			return
+		}
+		fmt.Println("connect to", info.Address, "in epoch", info.Epoch)
+		stop()
+	})
+	fmt.Println("ListenLeader:", err)
+	<-ended
+
+	// Output:
+	// connect to http://127.0.0.1:8080 in epoch 7
+	// ListenLeader: context canceled
+}
+
 // fixed is the driver of a world whose leader never changes.
 type fixed struct{}
 

@@ -88,3 +88,6 @@ func known(i leader.Info, index int64) Observation {
 }
 
 func none(index int64) Observation { return Observation{Status: StatusNone, Index: index} }
+
+// reached: the backend can be asked, and has not answered.
+var reached = Observation{Status: StatusUnconfirmed}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/coordd/coordd/leader"
 )
 
 // ErrRunning: Run was called while another Run of the same Retriever is active.
@@ -75,8 +77,16 @@ func (r *Retriever) Run(ctx context.Context) error {
 
 // Current returns what is known now. It does not block.
 func (r *Retriever) Current() State {
-	s, _ := r.snapshot()
+	s, _ := r.State()
 	return s
+}
+
+// State returns what is known now, and a channel that is closed when anything of it
+// but ObservedAt changes, be it the index alone. It does not block.
+func (r *Retriever) State() (State, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known.State, r.changed
 }
 
 // observe takes in what the driver saw.
@@ -84,7 +94,7 @@ func (r *Retriever) observe(o Observation) {
 	before, after, accepted := r.take(o, time.Now())
 	switch {
 	case !accepted:
-		r.log.Debug("the backend showed a former leader, which is ignored", "epoch", int64(o.Info.Epoch), "newest", int64(before.newest))
+		r.log.Debug("the backend showed a former state, which is ignored", "status", o.Status.String(), "epoch", int64(o.Info.Epoch), "index", o.Index, "newest", int64(before.newest))
 	case after.tells(before.State):
 	case after.Status == StatusKnown:
 		r.log.Info("leader known", "id", after.Info.ID, "address", after.Info.Address, "epoch", int64(after.Info.Epoch), "session_id", string(after.Info.SessionID))
@@ -105,11 +115,17 @@ func (r *Retriever) take(o Observation, now time.Time) (before, after knowledge,
 	return before, r.known, accepted
 }
 
-// snapshot returns the state, and a channel that is closed at its next change.
-func (r *Retriever) snapshot() (State, <-chan struct{}) {
+// confirmation is the last answer of the backend.
+type confirmation struct {
+	status Status // StatusUnknown: there was none yet
+	info   leader.Info
+}
+
+// confirmed returns the last answer, and a channel that is closed at the next change.
+func (r *Retriever) confirmed() (confirmation, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.known.State, r.changed
+	return confirmation{r.known.confirmed, r.known.Info}, r.changed
 }
 
 func (r *Retriever) start() bool {

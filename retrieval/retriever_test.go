@@ -210,3 +210,29 @@ func TestWaitEndsWithItsContextAndTheNewestState(t *testing.T) {
 		l.close(t)
 	})
 }
+
+func TestStateTellsOfEachChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := follow(t)
+		s, changed := l.r.State()
+		for i, o := range []Observation{
+			reached, none(3), none(4), known(info(1, "s1", "x"), 5), known(info(2, "s2", "x"), 6), {},
+		} {
+			l.say(o)
+			select {
+			case <-changed:
+			default:
+				t.Errorf("observation %d changed the state %+v without telling", i+1, s)
+			}
+			s, changed = l.r.State()
+		}
+		l.say(Observation{})
+		l.say(known(info(1, "s1", "x"), 5)) // refused
+		select {
+		case <-changed:
+			t.Error("told of a change where nothing has changed")
+		default:
+		}
+		l.close(t)
+	})
+}

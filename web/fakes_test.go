@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/coordd/coordd/cluster/gateway"
+	"github.com/coordd/coordd/election"
 	"github.com/coordd/coordd/ha"
 	"github.com/coordd/coordd/job"
 	"github.com/coordd/coordd/leader"
@@ -29,8 +30,22 @@ type fakeNode struct {
 	leads   bool
 	obs     retrieval.State
 	health  ha.Health
-	jobs    gateway.Dispatcher
 	changed chan struct{}
+	// The components that it reaches; nil ones are reported as ErrNotLeader.
+	jobs     gateway.Dispatcher
+	recovers gateway.Recovery
+	workers  gateway.ResourceManager
+	masters  map[job.ID]gateway.JobMaster
+	executor map[gateway.Worker]gateway.TaskExecutor
+	// refused is the error of connecting to a master or worker that is not there.
+	refused error
+	// hungUp and dialled count connections.
+	hungUp, dialled int
+
+	// What Participants returns; silent: only when its context ends.
+	contenders []election.Participant
+	err        error
+	silent     bool
 }
 
 func newFakeNode() *fakeNode {
@@ -68,13 +83,55 @@ func (n *fakeNode) Health() ha.Health {
 	return n.health
 }
 
-func (n *fakeNode) Dispatcher() (gateway.Dispatcher, error) {
+func (n *fakeNode) Dispatcher() (gateway.Dispatcher, error) { return leading(n, &n.jobs) }
+
+func (n *fakeNode) Recovery() (gateway.Recovery, error) { return leading(n, &n.recovers) }
+
+func (n *fakeNode) ResourceManager() (gateway.ResourceManager, error) { return leading(n, &n.workers) }
+
+// leading returns the component at c, if there is one.
+func leading[T comparable](n *fakeNode, c *T) (T, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.jobs == nil {
-		return nil, gateway.ErrNotLeader
+	var none T
+	if *c == none {
+		return none, gateway.ErrNotLeader
 	}
-	return n.jobs, nil
+	return *c, nil
+}
+
+func (n *fakeNode) JobMaster(_ context.Context, id job.ID) (gateway.JobMaster, func(), error) {
+	return dial(n, n.masters, id)
+}
+
+func (n *fakeNode) Worker(_ context.Context, w gateway.Worker) (gateway.TaskExecutor, func(), error) {
+	return dial(n, n.executor, w)
+}
+
+// dial returns what is at the key, and counts connections.
+func dial[K, T comparable](n *fakeNode, all map[K]T, key K) (T, func(), error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var none T
+	if all[key] == none {
+		return none, nil, n.refused
+	}
+	n.dialled++
+	return all[key], func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.hungUp++
+	}, nil
+}
+
+// wantHungUp checks that as many connections were opened, and all of them closed.
+func (n *fakeNode) wantHungUp(t *testing.T, want int) {
+	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.dialled != want || n.hungUp != want {
+		t.Errorf("%d connections were opened and %d closed, want %d of both", n.dialled, n.hungUp, want)
+	}
 }
 
 // fakeDispatcher answers with what it is given and remembers what it was asked.
@@ -137,7 +194,7 @@ func known(i leader.Info, index int64) retrieval.State {
 func newTestServer(t *testing.T, id string, n *fakeNode, change func(*Config)) *Server {
 	t.Helper()
 	cfg := Config{
-		ID: id, Node: n, Backend: n, Dispatchers: n,
+		ID: id, Node: n, Backend: n, Gateways: n, Contenders: n,
 		Followers: map[string]Follower{leader.Dispatcher: n},
 		Version:   Version{Version: "v1.2.3"},
 	}
@@ -148,16 +205,7 @@ func newTestServer(t *testing.T, id string, n *fakeNode, change func(*Config)) *
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
-	t.Cleanup(s.forward.close)
 	return s
-}
-
-// serve runs the server on a real listener, whose URL it returns.
-func serve(t *testing.T, s *Server) string {
-	t.Helper()
-	ts := httptest.NewServer(s.Handler())
-	t.Cleanup(ts.Close)
-	return ts.URL
 }
 
 // do sends a request into the handler.
@@ -195,7 +243,8 @@ func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code st
 	if p.Code != code || p.Status != status || p.Detail == "" {
 		t.Errorf("problem is %+v, want code %q, status %d and a detail", p, code, status)
 	}
-	if retry := w.Header().Get("Retry-After"); (retry != "") != (status == http.StatusServiceUnavailable) {
+	later := status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
+	if retry := w.Header().Get("Retry-After"); (retry != "") != later {
 		t.Errorf("Retry-After is %q with status %d", retry, status)
 	}
 	return p

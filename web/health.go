@@ -59,7 +59,7 @@ func (s *Server) isStandby() healthAnswer {
 // isLive: this process answers.
 func (s *Server) isLive() healthAnswer { return s.answer(true, "") }
 
-// isReady: this node can serve requests, itself or by forwarding them. It stays
+// isReady: this node can serve requests, which it has the leader answer. It stays
 // ready while nobody leads, or a hand-over would empty the whole load balancer.
 func (s *Server) isReady() healthAnswer {
 	health := s.cfg.Backend.Health()
@@ -68,7 +68,7 @@ func (s *Server) isReady() healthAnswer {
 	}
 	o, _ := s.cfg.Followers[leader.Dispatcher].Latest()
 	_, leads, _ := s.cfg.Node.Leading(leader.Dispatcher)
-	if o.Status == retrieval.StatusUnknown && !leads {
+	if o.Status != retrieval.StatusNone && o.Status != retrieval.StatusKnown && !leads {
 		return s.answer(false, "this node is still finding out who leads")
 	}
 	return s.answer(true, "")

@@ -31,6 +31,10 @@ func TestHealthPathsSay200Or503(t *testing.T) {
 		{"ready", leads(leader.PhaseReady), map[string]int{"/leader": 200, "/standby": 503, "/livez": 200, "/readyz": 200}},
 		{"backend away", away, map[string]int{"/leader": 503, "/standby": 503, "/livez": 200, "/readyz": 503}},
 		{
+			"not confirmed yet", func(n *fakeNode) { n.obs = retrieval.State{Status: retrieval.StatusUnconfirmed} },
+			map[string]int{"/leader": 503, "/standby": 200, "/livez": 200, "/readyz": 503},
+		},
+		{
 			"nothing observed yet", func(n *fakeNode) { n.obs = retrieval.State{} },
 			map[string]int{"/leader": 503, "/standby": 200, "/livez": 200, "/readyz": 503},
 		},

@@ -13,7 +13,6 @@ import (
 
 	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/job"
-	"github.com/coordd/coordd/leader"
 )
 
 // JobList is the answer to GET /v1/jobs. Its JSON is the API's.
@@ -50,14 +49,12 @@ type jobsOutput struct {
 }
 
 func (s *Server) jobRoutes(api huma.API) {
-	onLeader := huma.Middlewares{s.onLeader}
-	huma.Register(api, s.submitOperation(api, onLeader), s.submit)
+	huma.Register(api, s.submitOperation(api), s.submit)
 	huma.Register(api, huma.Operation{
 		OperationID: "jobs",
 		Method:      http.MethodGet,
 		Path:        "/v1/jobs",
 		Summary:     "All known jobs, in the order of their submission",
-		Middlewares: onLeader,
 		Responses:   problems(api, http.StatusServiceUnavailable),
 	}, s.jobs)
 	huma.Register(api, huma.Operation{
@@ -65,7 +62,6 @@ func (s *Server) jobRoutes(api huma.API) {
 		Method:      http.MethodGet,
 		Path:        "/v1/jobs/{id}",
 		Summary:     "One job",
-		Middlewares: onLeader,
 		Responses:   problems(api, http.StatusNotFound, http.StatusServiceUnavailable),
 	}, s.job)
 	huma.Register(api, huma.Operation{
@@ -75,15 +71,14 @@ func (s *Server) jobRoutes(api huma.API) {
 		Summary:       "Ask a job to stop",
 		Description:   "Answers 202 without waiting for the end, and 200 when the job has ended already.",
 		DefaultStatus: http.StatusAccepted,
-		Middlewares:   onLeader,
 		Responses:     problems(api, http.StatusNotFound, http.StatusServiceUnavailable),
 	}, s.cancel)
 }
 
-func (s *Server) submitOperation(api huma.API, middlewares huma.Middlewares) huma.Operation {
+func (s *Server) submitOperation(api huma.API) huma.Operation {
 	graph := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[job.Graph](), true, "Graph")
 	responses := problems(api, http.StatusConflict, http.StatusRequestEntityTooLarge,
-		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusServiceUnavailable)
+		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 	responses[strconv.Itoa(http.StatusOK)] = &huma.Response{
 		Description: "A job with this ID and the same content was there already; nothing is run again.",
 	}
@@ -101,7 +96,7 @@ func (s *Server) submitOperation(api huma.API, middlewares huma.Middlewares) hum
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/json": {Schema: graph},
 		}},
-		Middlewares: middlewares,
+		Middlewares: huma.Middlewares{s.admission.middleware},
 		Responses:   responses,
 	}
 }
@@ -117,7 +112,7 @@ func (s *Server) submit(ctx context.Context, in *submitInput) (*submitOutput, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	dispatcher, err := s.cfg.Dispatchers.Dispatcher()
+	dispatcher, err := s.cfg.Gateways.Dispatcher()
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
@@ -135,7 +130,7 @@ func (s *Server) submit(ctx context.Context, in *submitInput) (*submitOutput, er
 func (s *Server) jobs(ctx context.Context, _ *struct{}) (*jobsOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	dispatcher, err := s.cfg.Dispatchers.Dispatcher()
+	dispatcher, err := s.cfg.Gateways.Dispatcher()
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
@@ -162,44 +157,35 @@ func (s *Server) cancel(ctx context.Context, in *jobInput) (*jobOutput, error) {
 }
 
 // onJob calls one of the dispatcher's methods that take an ID.
-func (s *Server) onJob(ctx context.Context,
-	call func(gateway.Dispatcher, context.Context, job.ID) (job.Snapshot, error), in *jobInput,
-) (*jobOutput, error) {
+func (s *Server) onJob(ctx context.Context, call dispatcherCall, in *jobInput) (*jobOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	dispatcher, err := s.cfg.Dispatchers.Dispatcher()
+	snap, err := s.callJob(ctx, call, job.ID(in.ID))
 	if err != nil {
-		return nil, s.problem(ctx, err)
-	}
-	snap, err := call(dispatcher, ctx, job.ID(in.ID))
-	if errors.Is(err, gateway.ErrNoJob) {
-		return nil, newProblem(http.StatusNotFound, CodeNoJob, fmt.Sprintf("no job has the id %q", in.ID))
-	}
-	if err != nil {
-		return nil, s.problem(ctx, err)
+		return nil, err
 	}
 	return &jobOutput{CacheControl: "no-store", Status: http.StatusOK, Body: snap}, nil
 }
 
-// problem turns an error of the dispatcher or of the parser into an answer.
-func (s *Server) problem(ctx context.Context, err error) error {
-	var known *ProblemError
-	var invalid *job.InvalidError
-	switch {
-	case errors.As(err, &known):
-		return known
-	case errors.As(err, &invalid):
-		return invalidJob(invalid)
-	case errors.Is(err, gateway.ErrConflict):
-		return newProblem(http.StatusConflict, CodeConflict, err.Error())
-	case errors.Is(err, gateway.ErrTooLarge):
-		return newProblem(http.StatusRequestEntityTooLarge, CodeTooLarge, err.Error())
-	case errors.Is(err, gateway.ErrNotLeader), errors.Is(err, gateway.ErrFencingToken), errors.Is(err, leader.ErrFenced):
-		return newProblem(http.StatusServiceUnavailable, CodeNoLeader, "this node has just stopped leading")
-	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return newProblem(http.StatusServiceUnavailable, CodeTimeout,
-			"the dispatcher did not answer in time; the same request may be sent again")
+// dispatcherCall is a method of the dispatcher that takes an ID.
+type dispatcherCall func(gateway.Dispatcher, context.Context, job.ID) (job.Snapshot, error)
+
+// snapshot returns the job as it is now. Its error is an answer.
+func (s *Server) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	return s.callJob(ctx, gateway.Dispatcher.Job, id)
+}
+
+func (s *Server) callJob(ctx context.Context, call dispatcherCall, id job.ID) (job.Snapshot, error) {
+	dispatcher, err := s.cfg.Gateways.Dispatcher()
+	if err != nil {
+		return job.Snapshot{}, s.problem(ctx, err)
 	}
-	s.log.Error("dispatcher failed", "error", err)
-	return newProblem(http.StatusInternalServerError, CodeInternal, err.Error())
+	snap, err := call(dispatcher, ctx, id)
+	if errors.Is(err, gateway.ErrNoJob) {
+		return job.Snapshot{}, newProblem(http.StatusNotFound, CodeNoJob, fmt.Sprintf("no job has the id %q", id))
+	}
+	if err != nil {
+		return job.Snapshot{}, s.problem(ctx, err)
+	}
+	return snap, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/job"
 	"github.com/coordd/coordd/leader"
+	"github.com/coordd/coordd/txn"
 )
 
 const (
@@ -69,8 +70,12 @@ func TestSubmitRefusals(t *testing.T) {
 		{"bad id", "/v1/jobs?id=a/b", goodJob, "application/yaml", nil, 422, CodeInvalidID},
 		{"empty body", "/v1/jobs", "", "application/yaml", nil, 400, CodeBadRequest},
 		{"other content", "/v1/jobs?id=a", goodJob, "application/yaml", gateway.ErrConflict, 409, CodeConflict},
+		{"only one job", "/v1/jobs?id=a", goodJob, "application/yaml", fmt.Errorf("a: %w", gateway.ErrSingleJob), 409, CodeSingleJob},
 		{"large graph", "/v1/jobs?id=a", goodJob, "application/yaml", fmt.Errorf("a: %w", gateway.ErrTooLarge), 413, CodeTooLarge},
 		{"leadership lost", "/v1/jobs?id=a", goodJob, "application/yaml", gateway.ErrNotLeader, 503, CodeNoLeader},
+		{"leader lost", "/v1/jobs?id=a", goodJob, "application/yaml", fmt.Errorf("call: %w", gateway.ErrUnreachable), 503, CodeTimeout},
+		{"outcome unknown", "/v1/jobs?id=a", goodJob, "application/yaml", fmt.Errorf("put: %w", txn.ErrUnknownOutcome), 503, CodeTimeout},
+		{"another process", "/v1/jobs?id=a", goodJob, "application/yaml", fmt.Errorf("call: %w", gateway.ErrNoEndpoint), 503, CodeNoLeader},
 		{"fenced", "/v1/jobs?id=a", goodJob, "application/yaml", fmt.Errorf("put: %w", leader.ErrFenced), 503, CodeNoLeader},
 		{"broken store", "/v1/jobs?id=a", goodJob, "application/yaml", errors.New("disk on fire"), 500, CodeInternal},
 	}

@@ -183,19 +183,18 @@ func (s *Server) lastContact() *int64 {
 	return &ms
 }
 
-// noLeader says why no leader can be named: nobody leads, or this node cannot
-// know.
+// noLeader says why no leader can be named: nobody leads, the backend has not
+// answered yet, or it cannot be asked.
 func (s *Server) noLeader(component string, status retrieval.Status, last leader.Info) *ProblemError {
 	if status == retrieval.StatusNone {
 		return newProblem(http.StatusServiceUnavailable, CodeNoLeader, "nobody leads "+component+" now")
 	}
-	health := s.cfg.Backend.Health()
-	if health.Connected {
-		return newProblem(http.StatusServiceUnavailable, CodeNoLeader, "this node is still finding out who leads "+component)
+	code, detail := CodeUnconfirmed, "this node is still finding out who leads "+component
+	if health := s.cfg.Backend.Health(); !health.Connected {
+		code, detail = CodeDisconnected, "this node does not know who leads "+component+": "+health.Detail
 	}
-	detail := "this node does not know who leads " + component + ": " + health.Detail
 	if last.ID != "" {
 		detail += "; the last leader that it knew is " + last.ID + " at " + last.Address
 	}
-	return newProblem(http.StatusServiceUnavailable, CodeDisconnected, detail)
+	return newProblem(http.StatusServiceUnavailable, code, detail)
 }

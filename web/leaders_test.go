@@ -74,8 +74,13 @@ func TestUnknownLeaderSaysWhy(t *testing.T) {
 		t.Errorf("detail is %q, want it to hold the backend's and the last leader", p.Detail)
 	}
 
-	n.update(func(n *fakeNode) { n.health = ha.Health{Connected: true} })
-	wantProblem(t, do(t, s, http.MethodGet, "/v1/leader", ""), 503, CodeNoLeader)
+	n.update(func(n *fakeNode) {
+		n.obs.Status, n.health = retrieval.StatusUnconfirmed, ha.Health{Connected: true}
+	})
+	p = wantProblem(t, do(t, s, http.MethodGet, "/v1/leader", ""), 503, CodeUnconfirmed)
+	if !strings.Contains(p.Detail, "still finding out") || !strings.Contains(p.Detail, "node-2 at http://127.0.0.1:7430") {
+		t.Errorf("detail is %q, want that it is being found out, and the last leader", p.Detail)
+	}
 
 	p = wantProblem(t, do(t, s, http.MethodGet, "/v1/leaders/nobody", ""), 404, CodeUnknownComponent)
 	if !strings.Contains(p.Detail, "dispatcher") {

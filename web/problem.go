@@ -2,7 +2,6 @@ package web
 
 import (
 	"encoding/json"
-	"errors"
 	"maps"
 	"net/http"
 	"strconv"
@@ -16,6 +15,9 @@ import (
 const (
 	// CodeNoLeader: nobody leads, or the leader is not ready. Ask again later.
 	CodeNoLeader = "no_leader"
+	// CodeUnconfirmed: this node can reach its backend, which has not told it yet who
+	// leads. Ask again at once.
+	CodeUnconfirmed = "unconfirmed"
 	// CodeDisconnected: this node cannot reach its backend, so it does not know
 	// who leads. Another node may know.
 	CodeDisconnected = "disconnected"
@@ -23,25 +25,44 @@ const (
 	CodeUnknownComponent = "unknown_component"
 	// CodeNoJob: no job has this ID.
 	CodeNoJob = "no_such_job"
+	// CodeNoTask: the job has no such task, or the task no such subtask.
+	CodeNoTask = "no_such_task"
+	// CodeNoWorker: no worker has this ID.
+	CodeNoWorker = "no_such_worker"
+	// CodeNoLog: no output is kept of this subtask: it has not been started, or its
+	// worker is gone, or has removed it.
+	CodeNoLog = "no_log"
+	// CodeUnreachable: the worker or the job's master that has the answer does not
+	// answer. Ask again later.
+	CodeUnreachable = "unreachable"
 	// CodeConflict: the ID belongs to a job with other content.
 	CodeConflict = "job_conflict"
+	// CodeSingleJob: the cluster runs one job of its own, and takes no other.
+	CodeSingleJob = "single_job"
+	// CodeNotQuarantined: the job is there, and not in quarantine.
+	CodeNotQuarantined = "not_quarantined"
+	// CodeStillQuarantined: the job was tried again, and still cannot be read.
+	CodeStillQuarantined = "still_quarantined"
 	// CodeInvalidJob: the job file is wrong; Problems say where.
 	CodeInvalidJob = "invalid_job"
 	// CodeInvalidID: the ID is not one.
 	CodeInvalidID = "invalid_id"
 	// CodeTooLarge: the body or the graph exceeds a limit.
 	CodeTooLarge = "too_large"
+	// CodeBusy: there are as many submissions, jobs or readers of logs as allowed.
+	// Nothing was stored; send the same again after Retry-After.
+	CodeBusy = "busy"
 	// CodeMediaType: the Content-Type is neither YAML nor JSON.
 	CodeMediaType = "unsupported_media_type"
-	// CodeTimeout: the dispatcher did not answer in time. A submission may have
+	// CodeTimeout: who was asked did not answer in time. A submission may have
 	// been accepted; the same submission again tells.
 	CodeTimeout = "timeout"
 	// CodeHost: the Host header is not on the list of allowed ones.
 	CodeHost = "host_not_allowed"
 	// CodeCrossOrigin: a browser sent the request from another site.
 	CodeCrossOrigin = "cross_origin"
-	// CodeNotFound, CodeMethod, CodeBadRequest and CodeInternal are what their
-	// HTTP statuses say.
+	// CodeNotFound, CodeMethod, CodeBadRequest and CodeInternal are what their HTTP
+	// statuses say.
 	CodeNotFound   = "not_found"
 	CodeMethod     = "method_not_allowed"
 	CodeBadRequest = "bad_request"
@@ -85,7 +106,7 @@ func (p *ProblemError) GetStatus() int { return p.Status }
 // GetHeaders returns the headers that belong to the problem.
 func (p *ProblemError) GetHeaders() http.Header {
 	h := http.Header{}
-	if p.Status == http.StatusServiceUnavailable {
+	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
 		h.Set("Retry-After", strconv.Itoa(retrySeconds))
 	}
 	return h
@@ -144,10 +165,4 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 		}
 	}
 	return p, nil
-}
-
-// tooLarge reports whether err says that a body exceeded its limit.
-func tooLarge(err error) bool {
-	var limit *http.MaxBytesError
-	return errors.As(err, &limit)
 }

@@ -98,8 +98,10 @@ func TestVersionMetricsAndOpenAPIAreServed(t *testing.T) {
 		Paths map[string]map[string]any `json:"paths"`
 	}](t, w.Body)
 	for path, method := range map[string]string{
-		"/v1/leader": "get", "/v1/leaders/{component}": "get", "/v1/jobs": "post",
+		"/v1/leader": "get", "/v1/leaders/{component}": "get", "/v1/contenders": "get", "/v1/jobs": "post",
 		"/v1/jobs/{id}": "get", "/v1/jobs/{id}/cancel": "post", "/v1/version": "get",
+		"/v1/jobs/{id}/tasks/{task}/{subtask}/log": "get", "/v1/jobs/{id}/metrics": "get",
+		"/v1/workers": "get", "/v1/workers/{id}/drain": "post", "/v1/workers/{id}/metrics": "get",
 	} {
 		if spec.Paths[path][method] == nil {
 			t.Errorf("OpenAPI lacks %s %s", method, path)
@@ -115,7 +117,7 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 		t.Errorf("New without an ID: %v", err)
 	}
 	n := newFakeNode()
-	if _, err := New(Config{ID: "a", Node: n, Backend: n, Dispatchers: n}); err == nil || !strings.Contains(err.Error(), "dispatcher") {
+	if _, err := New(Config{ID: "a", Node: n, Backend: n, Gateways: n, Contenders: n}); err == nil || !strings.Contains(err.Error(), "dispatcher") {
 		t.Errorf("New without a follower: %v", err)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/semaphore"
 
-	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/ha"
 	"github.com/coordd/coordd/job"
 	"github.com/coordd/coordd/leader"
@@ -36,12 +36,6 @@ type Follower interface {
 	Latest() (o retrieval.State, changed <-chan struct{})
 }
 
-// Dispatchers gives access to the dispatcher of the term that this node holds.
-type Dispatchers interface {
-	// Dispatcher returns it, or gateway.ErrNotLeader. It does not block.
-	Dispatcher() (gateway.Dispatcher, error)
-}
-
 // Backend reports the connection to the backend; ha.Services does.
 type Backend interface {
 	// Health reports it without blocking.
@@ -52,12 +46,15 @@ type Backend interface {
 type Config struct {
 	// ID names this node. Required.
 	ID string
-	// Node, Backend and Dispatchers are what this node knows of itself. Required.
-	Node        Node
-	Backend     Backend
-	Dispatchers Dispatchers
+	// Node and Backend are what this node knows of itself. Required.
+	Node    Node
+	Backend Backend
+	// Gateways lead to the components that answer about jobs and workers. Required.
+	Gateways Gateways
+	// Contenders answers /v1/contenders. Required.
+	Contenders Contenders
 	// Followers holds a follower for each component that can be asked for.
-	// leader.Dispatcher is required: requests are forwarded to it.
+	// leader.Dispatcher is required: it says why a request cannot be answered.
 	Followers map[string]Follower
 	// Metrics is served under /metrics; nil serves an empty page.
 	Metrics prometheus.Gatherer
@@ -71,8 +68,16 @@ type Config struct {
 	AnyAddress bool
 	// MaxBody limits request bodies in bytes; zero means DefaultMaxBody.
 	MaxBody int64
-	// Timeout bounds a forwarded request and each call of a dispatcher; zero
-	// means DefaultTimeout.
+	// MaxSubmissions is how many submissions may be under way at once; those beyond it
+	// are answered with 429. Zero means DefaultMaxSubmissions.
+	MaxSubmissions int
+	// MaxSubmissionBytes bounds the bodies of submissions under way, all together; those
+	// beyond it are answered with 429. Zero means DefaultMaxSubmissionBytes.
+	MaxSubmissionBytes int64
+	// MaxLogs is how many outputs of subtasks are read or followed at once; requests
+	// beyond it are answered with 429. Zero means DefaultMaxLogs.
+	MaxLogs int
+	// Timeout bounds each call of another component; zero means DefaultTimeout.
 	Timeout time.Duration
 	// Logger is nil for silence.
 	Logger hclog.Logger
@@ -80,8 +85,11 @@ type Config struct {
 
 // The defaults of Config.
 const (
-	DefaultMaxBody = job.MaxFileSize
-	DefaultTimeout = 10 * time.Second
+	DefaultMaxBody            = job.MaxJSONSize
+	DefaultTimeout            = 10 * time.Second
+	DefaultMaxSubmissions     = 512
+	DefaultMaxSubmissionBytes = 128 << 20
+	DefaultMaxLogs            = 64
 )
 
 // Limits of the server that nobody needs to set.
@@ -91,7 +99,7 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 32 << 10
 	shutdownGrace     = 2 * time.Second
-	// writeTimeout leaves room for the longest wait and for a forwarded request.
+	// writeTimeout leaves room for the longest wait and for calls of components.
 	writeTimeout = maxWait + 2*DefaultTimeout
 )
 
@@ -100,8 +108,11 @@ type Server struct {
 	cfg     Config
 	log     hclog.Logger
 	hosts   map[string]bool
-	forward *forwarder
 	handler http.Handler
+
+	admission admission
+	readers   *semaphore.Weighted
+	metrics   *metricCache
 }
 
 // New returns a server that does nothing yet. Its error names the missing field.
@@ -109,27 +120,44 @@ func New(cfg Config) (*Server, error) {
 	switch {
 	case cfg.ID == "":
 		return nil, errors.New("web: Config.ID is empty")
-	case cfg.Node == nil, cfg.Backend == nil, cfg.Dispatchers == nil:
-		return nil, errors.New("web: Config.Node, Backend and Dispatchers are required")
+	case cfg.Node == nil, cfg.Backend == nil, cfg.Gateways == nil, cfg.Contenders == nil:
+		return nil, errors.New("web: Config.Node, Backend, Gateways and Contenders are required")
 	case cfg.Followers[leader.Dispatcher] == nil:
 		return nil, fmt.Errorf("web: Config.Followers has none for %q", leader.Dispatcher)
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = hclog.NewNullLogger()
+	cfg = cfg.withDefaults()
+	s := &Server{
+		cfg: cfg, log: cfg.Logger.Named("web"), hosts: allowed(cfg.AllowedHosts),
+		admission: newAdmission(cfg.MaxSubmissions, cfg.MaxSubmissionBytes, cfg.MaxBody),
+		readers:   semaphore.NewWeighted(int64(cfg.MaxLogs)),
+		metrics:   newMetricCache(),
 	}
-	if cfg.MaxBody <= 0 {
-		cfg.MaxBody = DefaultMaxBody
-	}
-	if cfg.Timeout <= 0 {
-		cfg.Timeout = DefaultTimeout
-	}
-	if cfg.Metrics == nil {
-		cfg.Metrics = prometheus.NewRegistry()
-	}
-	s := &Server{cfg: cfg, log: cfg.Logger.Named("web"), hosts: allowed(cfg.AllowedHosts)}
-	s.forward = newForwarder(cfg.ID, cfg.Timeout, s.log)
 	s.handler = s.protect(s.routes())
 	return s, nil
+}
+
+// withDefaults fills the zero values in.
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	c.MaxBody = orDefault(c.MaxBody, DefaultMaxBody)
+	c.MaxSubmissions = orDefault(c.MaxSubmissions, DefaultMaxSubmissions)
+	c.MaxSubmissionBytes = orDefault(c.MaxSubmissionBytes, DefaultMaxSubmissionBytes)
+	c.MaxLogs = orDefault(c.MaxLogs, DefaultMaxLogs)
+	c.Timeout = orDefault(c.Timeout, DefaultTimeout)
+	return c
+}
+
+// orDefault returns the value if it is positive.
+func orDefault[T int | int64 | time.Duration](value, otherwise T) T {
+	if value > 0 {
+		return value
+	}
+	return otherwise
 }
 
 // Handler returns the whole HTTP side, protection included.
@@ -151,7 +179,6 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 		BaseContext:       func(net.Listener) context.Context { return stopping },
 	}
-	defer s.forward.close()
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -182,7 +209,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{}))
 
 	config := huma.DefaultConfig("coordd", s.cfg.Version.Version)
-	config.Info.Description = "Who leads, and the jobs of a coordd cluster. Any node may be asked."
+	config.Info.Description = "Who leads, the jobs and the workers of a coordd cluster. Any node may be asked."
 	config.OpenAPIPath = "/v1/openapi"
 	// The documentation page would load a script from another site, and the
 	// links to schemas would add a field to every answer.
@@ -191,7 +218,12 @@ func (s *Server) routes() *http.ServeMux {
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	api := humago.New(mux, config)
 	s.leaderRoutes(api)
+	s.contenderRoutes(api)
 	s.jobRoutes(api)
+	s.logRoutes(api)
+	s.workerRoutes(api)
+	s.metricRoutes(api)
+	s.recoveryRoutes(api)
 	s.versionRoutes(api)
 	return mux
 }

@@ -2,7 +2,6 @@ package zookeeper
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -37,22 +36,66 @@ func New(cfg Config) (*Client, error) {
 // An ensemble that cannot be reached is not an error: Run goes on trying.
 func (c *Client) Run(ctx context.Context) error {
 	defer c.finish()
+	var advising sync.WaitGroup
+	defer advising.Wait()
+	short := 0 // sessions in a row that were of no use
 	for ctx.Err() == nil {
+		began := time.Now()
 		s, err := c.open(ctx)
 		if err != nil {
-			continue // ctx has ended, or the next try is due
+			short = again(short, began, c.cfg.SessionTimeout)
+			c.rest(ctx, short)
+			continue
 		}
 		c.log.Info("session established", "session", s.ID(), "timeout", s.Timeout())
 		c.set(s, nil)
+		began = time.Now()
+		advising.Go(func() { c.advise(ctx, s) })
 		select {
 		case <-s.Done():
 			c.log.Warn("session ended", "session", s.ID(), "reason", s.Err())
 			c.set(nil, s.Err())
 		case <-ctx.Done():
 		}
-		s.Close()
+		if err := s.Close(); err != nil {
+			c.log.Warn("session was not closed, ZooKeeper will wait for its time-out", "session", s.ID(), "error", err)
+		}
+		if short = again(short, began, s.Timeout()); short > 1 {
+			c.rest(ctx, short-1) // servers that end each session at once are not asked without end
+		}
 	}
 	return ctx.Err()
+}
+
+// While runs the client for as long as do runs: the session begins before do needs it
+// and is closed after do has returned, also when ctx ended that. So what do gives up
+// at its end, a leadership for example, is given up in the session that held it. It
+// blocks until the session is closed, and returns do's error. While takes the place
+// of Run.
+func (c *Client) While(ctx context.Context, do func(ctx context.Context) error) error {
+	session, end := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer end()
+	running.Go(func() { _ = c.Run(session) }) // its error is that of session
+	return do(ctx)
+}
+
+// again counts a session that began then, or was asked for then, as another short
+// one, or returns zero.
+func again(short int, began time.Time, timeout time.Duration) int {
+	if time.Since(began) >= lasting(timeout) {
+		return 0
+	}
+	return short + 1
+}
+
+// rest waits before the next session.
+func (c *Client) rest(ctx context.Context, round int) {
+	select {
+	case <-time.After(backOff(round, c.cfg.SessionTimeout)):
+	case <-ctx.Done():
+	}
 }
 
 // open tries for one session for a while, so that each failure is reported.
@@ -66,10 +109,6 @@ func (c *Client) open(ctx context.Context) (*Session, error) {
 	if ctx.Err() == nil {
 		c.log.Warn("no ZooKeeper server can be reached, still trying", "servers", c.cfg.Servers, "error", err)
 		c.set(nil, err)
-		select {
-		case <-time.After(minPause + rand.N(minPause)):
-		case <-ctx.Done():
-		}
 	}
 	return nil, err
 }
@@ -94,6 +133,9 @@ func (c *Client) Session(ctx context.Context) (*Session, error) {
 		}
 	}
 }
+
+// Tick returns the servers' tickTime as configured, zero when unknown.
+func (c *Client) Tick() time.Duration { return c.cfg.Tick }
 
 // Status is what a Client knows of its connection.
 type Status struct {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -22,10 +23,14 @@ const (
 	// what a server accepts in a request by default (jute.maxbuffer, 1 MiB): a
 	// request over the limit makes the server drop the connection without a word.
 	MaxData = 512 << 10
+	// maxPath bounds a path with its chroot, so that it fits beside data.
+	maxPath = 64 << 10
 	// maxRequest bounds a whole multi. The server's limit is 1,048,575 bytes.
 	maxRequest = 1_000_000
 	// maxFrame bounds what a server may send at once.
 	maxFrame = 4 << 20
+	// minTimeout is the shortest time-out that makes sense, asked for or given.
+	minTimeout = 10 * time.Millisecond
 )
 
 // Dial opens a connection to addr, a host:port, on network "tcp".
@@ -41,10 +46,28 @@ type Config struct {
 	// SessionTimeout is what is asked for; the server decides (Session.Timeout).
 	// Zero means DefaultSessionTimeout.
 	SessionTimeout time.Duration
+	// Security is credentials, access control lists and TLS; the zero value for none.
+	Security Security
+	// Tick and SyncLimit are the servers' tickTime and syncLimit. They serve to warn
+	// of a SessionTimeout that is too short for one hung server, Tick also to know
+	// better how long a leader may act. Zero means unknown; for the warning a Client
+	// then tries to ask the servers.
+	Tick      time.Duration
+	SyncLimit int
 	// Dial replaces net.Dialer, for tests and proxies; nil for the ordinary one.
 	Dial Dial
 	// Logger gets the client's messages; nil for none.
 	Logger hclog.Logger
+
+	kept *kept // set by complete
+}
+
+// kept is what a client keeps in mind over its sessions.
+type kept struct {
+	keys   keyring
+	vetted vetted
+	// advised: a warning of the session time-out was given.
+	advised atomic.Bool
 }
 
 // ParseConnect reads a connection string "host:port,host:port/chroot" into
@@ -55,6 +78,9 @@ func ParseConnect(s string) (servers []string, chroot string, err error) {
 		list, chroot = s[:i], path.Clean(s[i:])
 		if chroot == "/" {
 			chroot = ""
+		}
+		if strings.Contains(chroot, ",") {
+			return nil, "", fmt.Errorf("zookeeper: connection string %q: a chroot stands once, behind the last server", s)
 		}
 	}
 	for part := range strings.SplitSeq(list, ",") {
@@ -106,18 +132,26 @@ func (c Config) complete() (Config, error) {
 	if c.SessionTimeout == 0 {
 		c.SessionTimeout = DefaultSessionTimeout
 	}
-	if c.SessionTimeout < 10*time.Millisecond {
+	if c.SessionTimeout < minTimeout {
 		return c, fmt.Errorf("zookeeper: session time-out %v is too short; ZooKeeper takes 2 to 20 of its ticks (2 s each by default)", c.SessionTimeout)
 	}
 	if c.Chroot != "" && !strings.HasPrefix(c.Chroot, "/") {
 		return c, fmt.Errorf("zookeeper: chroot %q does not begin with /", c.Chroot)
 	}
 	c.Chroot = strings.TrimSuffix(c.Chroot, "/")
+	security, err := c.Security.complete()
+	if err != nil {
+		return c, err
+	}
+	c.Security = security
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{}).DialContext
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
+	}
+	if c.kept == nil {
+		c.kept = &kept{}
 	}
 	return c, nil
 }

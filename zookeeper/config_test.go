@@ -27,6 +27,7 @@ func TestParseConnect(t *testing.T) {
 		"a:":      "lacks its host or port",
 		":1":      "lacks its host or port",
 		"a:99999": "no valid port",
+		"a/x,b":   "once, behind the last server",
 		"a:b:c":   "not HOST:PORT",
 	} {
 		if _, _, err := ParseConnect(in); err == nil || !strings.Contains(err.Error(), want) {
@@ -43,6 +44,9 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		"no server":     {Config{}, "no server"},
 		"short timeout": {Config{Servers: []string{"a"}, SessionTimeout: time.Millisecond}, "too short"},
 		"chroot":        {Config{Servers: []string{"a"}, Chroot: "x"}, "does not begin with /"},
+		"no password":   {Config{Servers: []string{"a"}, Security: Security{Auth: []Auth{{Secret: "ann"}}}}, "not of the form user:password"},
+		"no owner":      {Config{Servers: []string{"a"}, Security: Security{ACL: CreatorAll}}, "give credentials"},
+		"no such ACL":   {Config{Servers: []string{"a"}, Security: Security{ACL: 7}}, "neither WorldAll nor CreatorAll"},
 	} {
 		if _, err := New(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one that contains %q", name, err, c.want)

@@ -3,6 +3,7 @@ package zookeeper_test
 import (
 	"context"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -72,7 +73,33 @@ func TestCreateProtectedMakesExactlyOneNode(t *testing.T) {
 	}
 }
 
-func TestCreateProtectedNeverAdoptsAnotherSessionsNode(t *testing.T) {
+// The server that answers after a reconnect may not have applied a create that is
+// committed already. A list from there shows it only behind a write of the session.
+func TestANodeWhoseReplyWasLostIsLookedForBehindAWrite(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
+		link := fake.NewLink()
+		s := connect(t, link)
+		ctx := within(t)
+		must(t, s.EnsurePath(ctx, "/latch", zookeeper.Container))
+		link.DropReplyOf(isLatchCreate)
+		var asked []zookeepertest.Op // by the goroutine of one connection after the other
+		link.Delay(func(r zookeepertest.Request) (before, after time.Duration) {
+			if r.Op == zookeepertest.OpMulti || r.Op == zookeepertest.OpGetChildren || r.Op == zookeepertest.OpExists {
+				asked = append(asked, r.Op)
+			}
+			return 0, 0
+		})
+		_, _, err := s.CreateProtected(ctx, "/latch", "latch-", nil)
+		must(t, err)
+		link.Delay(nil)
+		want := []zookeepertest.Op{zookeepertest.OpMulti, zookeepertest.OpGetChildren, zookeepertest.OpExists}
+		if !slices.Equal(asked, want) {
+			t.Errorf("asked for %v after the lost reply, want %v", asked, want)
+		}
+	})
+}
+
+func TestFinding09CreateProtectedNeverAdoptsAnotherSessionsNode(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
 		link := fake.NewLink()
 		s, dying := connect(t, link), connect(t, fake)

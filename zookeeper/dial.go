@@ -25,10 +25,12 @@ const (
 //
 // It is used by go-zookeeper's one connecting goroutine only.
 type servers struct {
-	list  []string
-	next  int
-	tries int // since the last success
-	ended func() bool
+	list    []string
+	next    int
+	tries   int       // since a connection that lasted
+	since   time.Time // when the newest connection was confirmed, zero once it was judged
+	timeout func() time.Duration
+	ended   func() bool
 }
 
 var _ zk.HostProvider = (*servers)(nil)
@@ -46,19 +48,44 @@ func (s *servers) Next() (server string, retryStart bool) {
 	return server, s.ended()
 }
 
-// Connected notes that a session was confirmed.
-func (s *servers) Connected() { s.tries = 0 }
+// Connected notes that a session was confirmed. Whether that was a success shows
+// when the connection ends.
+func (s *servers) Connected() { s.since = time.Now() }
 
 // pause returns how long to wait before the next attempt: nothing in the first
-// round, then exponentially more, with jitter.
+// round after a connection that lasted, then exponentially more, with jitter. So
+// servers that confirm a session and hang up at once are not asked without end.
 func (s *servers) pause() time.Duration {
+	if !s.since.IsZero() && time.Since(s.since) >= lasting(s.timeout()) {
+		s.tries = 0
+	}
+	s.since = time.Time{}
 	round := s.tries / len(s.list)
 	s.tries++
 	if round == 0 {
 		return 0
 	}
-	d := min(maxPause, minPause<<min(round, 10))
+	return backOff(round, s.timeout())
+}
+
+// lasting is how long a connection or session must have been of use to count as a
+// success: one ping at least was due.
+func lasting(timeout time.Duration) time.Duration { return min(maxPause, timeout/3) }
+
+// backOff returns a pause that doubles from round to round, less a part that is
+// random. It leaves time for several attempts within T.
+func backOff(round int, timeout time.Duration) time.Duration {
+	d := min(max(minPause, min(maxPause, timeout/6)), minPause<<min(round, 10))
 	return d/2 + rand.N(d/2)
+}
+
+// dial opens a connection as configured.
+func (s *Session) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := s.cfg.Dial(ctx, network, addr)
+	if err != nil || s.cfg.Security.TLS == nil {
+		return conn, err
+	}
+	return s.cfg.kept.keys.secure(ctx, conn, addr, *s.cfg.Security.TLS, s.log)
 }
 
 // dialer returns go-zookeeper's dialer for a session. It refuses once the session
@@ -66,10 +93,11 @@ func (s *servers) pause() time.Duration {
 // what was queued for the first one in it.
 func (s *Session) dialer(life context.Context, hosts *servers) zk.Dialer {
 	return func(network, addr string, _ time.Duration) (net.Conn, error) {
-		select {
-		case <-time.After(hosts.pause()):
-		case <-life.Done():
-			return nil, fmt.Errorf("session has ended: %w", context.Cause(life))
+		if pause := hosts.pause(); pause > 0 {
+			select {
+			case <-time.After(pause):
+			case <-life.Done():
+			}
 		}
 		if life.Err() != nil {
 			return nil, fmt.Errorf("session has ended: %w", context.Cause(life))
@@ -80,7 +108,7 @@ func (s *Session) dialer(life context.Context, hosts *servers) zk.Dialer {
 		connectBy := began.Add(within)
 		ctx, cancel := context.WithTimeout(life, min(within, maxDial))
 		defer cancel()
-		raw, err := s.cfg.Dial(ctx, network, addr)
+		raw, err := s.dial(ctx, network, addr)
 		if err != nil {
 			s.noteFailure(err)
 			return nil, err
@@ -90,6 +118,9 @@ func (s *Session) dialer(life context.Context, hosts *servers) zk.Dialer {
 			connectBy: connectBy,
 			connected: s.negotiated,
 			heard:     s.heard,
+			failed:    func(err error) { s.noteFailure(s.unconfirmed(addr, err)) },
+			auth:      s.cfg.Security.Auth,
+			farewell:  func() { s.over.Store(true) },
 			rewatches: &s.rewatches,
 			pulse:     &s.pulse,
 			began:     began,

@@ -56,7 +56,7 @@ func connectResponse(timeout int32, session int64) []byte {
 	return append(b, make([]byte, 16)...)
 }
 
-func TestHostileBytesCostTheirSenderTheConnection(t *testing.T) {
+func TestFinding05HostileBytesCostTheirSenderTheConnection(t *testing.T) {
 	good := connectResponse(6000, 7)
 	for name, c := range map[string]struct {
 		answer  []byte
@@ -68,6 +68,7 @@ func TestHostileBytesCostTheirSenderTheConnection(t *testing.T) {
 		"huge connect response":    {[]byte{0x7f, 0xff, 0xff, 0xff}, false},
 		"session without time-out": {connectResponse(0, 7), false},
 		"negative time-out":        {connectResponse(-1, 7), false},
+		"time-out of 9 ms":         {connectResponse(9, 7), false},
 		"empty frame":              {append(good, 0, 0, 0, 0), true},
 		"frame without a header":   {append(good, 0, 0, 0, 15, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), true},
 		"huge frame":               {append(good, 0x40, 0, 0, 0), true},
@@ -109,7 +110,7 @@ func TestOpenNamesAServerThatSpeaksSomethingElse(t *testing.T) {
 	})
 }
 
-func TestANegotiatedTimeoutShorterThanAskedIsUsed(t *testing.T) {
+func TestFinding07ANegotiatedTimeoutShorterThanAskedIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := zookeepertest.NewFake(zookeepertest.FakeConfig{TickTime: tick, MaxSessionTimeout: 4 * time.Second})
 		t.Cleanup(fake.Close)
@@ -134,7 +135,7 @@ func TestANegotiatedTimeoutShorterThanAskedIsUsed(t *testing.T) {
 
 // One and even two servers of three that hang, at whatever instant it happens,
 // cost less than T: the session is still there on the third.
-func TestFrozenServersAmongHealthyOnesDoNotCostTheSession(t *testing.T) {
+func TestFinding04FrozenServersAmongHealthyOnesDoNotCostTheSession(t *testing.T) {
 	addrs := []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}
 	for phase := time.Duration(0); phase < timeout/3; phase += 130 * time.Millisecond {
 		for frozen := 1; frozen <= 2; frozen++ {
@@ -172,7 +173,7 @@ func TestFrozenServersAmongHealthyOnesDoNotCostTheSession(t *testing.T) {
 	}
 }
 
-func TestAWriteThatBlocksIsGivenUpInTime(t *testing.T) {
+func TestFinding04AWriteThatBlocksIsGivenUpInTime(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
 		client, server := net.Pipe()
 		first := true
@@ -204,7 +205,7 @@ func TestAWriteThatBlocksIsGivenUpInTime(t *testing.T) {
 	})
 }
 
-func TestAnAttemptToConnectTakesAThirdOfTheTimeout(t *testing.T) {
+func TestFinding04AnAttemptToConnectTakesAThirdOfTheTimeout(t *testing.T) {
 	for _, slow := range []time.Duration{0, timeout / 4, time.Hour} {
 		t.Run(fmt.Sprintf("dial takes %v", slow), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {

@@ -33,6 +33,33 @@ type recorded struct {
 func (r recorded) Read(p []byte) (int, error) { return r.Reader.Read(p) }
 func (recorded) RemoteAddr() net.Addr         { return &net.TCPAddr{} }
 
+// refusing is a connection whose writes fail.
+type refusing struct {
+	net.Conn
+
+	closed int
+}
+
+func (r *refusing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (r *refusing) Close() error              { r.closed++; return nil }
+
+// go-zookeeper would answer a request twice whose write fails, and a third time when it
+// was queued while its Conn was closed: then its goroutine blocks for ever.
+func TestAFailedWriteIsToldByTheReaderAlone(t *testing.T) {
+	raw := &refusing{}
+	c := &frameConn{Conn: raw, gone: make(chan struct{}), rewatches: new(rewatches), pulse: new(pulse)}
+	if _, err := c.Write(make([]byte, 20)); err == nil || raw.closed > 0 {
+		t.Errorf("a write of the handshake: error %v, closed %d times; want the error, which go-zookeeper handles", err, raw.closed)
+	}
+	c.rewatched = make(chan struct{})
+	if n, err := c.Write(make([]byte, 20)); n != 20 || err != nil {
+		t.Errorf("a later write: %d, %v; want 20 bytes and no error", n, err)
+	}
+	if raw.closed != 1 || !c.isGone() {
+		t.Errorf("the connection was closed %d times, want once, so that the reader ends", raw.closed)
+	}
+}
+
 // FuzzFrame holds frameConn to what go-zookeeper needs: whatever a server sends,
 // what comes out is what went in, in frames whose length go-zookeeper survives,
 // after a connect response that names a session it can live with.
@@ -54,7 +81,7 @@ func FuzzFrame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, chunk uint8) {
 		sessions := 0
 		c := &frameConn{
-			Conn: recorded{Reader: bytes.NewReader(in)}, heard: func() {}, rewatches: new(rewatches), pulse: new(pulse),
+			Conn: recorded{Reader: bytes.NewReader(in)}, heard: func() {}, failed: func(error) {}, rewatches: new(rewatches), pulse: new(pulse),
 			connected: func(timeout time.Duration, id int64) error {
 				sessions++
 				if timeout <= 0 {

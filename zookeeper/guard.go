@@ -51,11 +51,11 @@ func (g Guard) Err() error {
 // Check makes one check-only multi and blocks until it is acknowledged: a quorum
 // of the ensemble has then confirmed that the guard's node existed after Check was
 // called, and every later read of this session sees at least all that was written
-// before. Errors: ErrFenced, ErrExpired, ErrClosed, or ErrUnknownOutcome when no
-// answer came.
+// before. Errors: ErrFenced, with the session's end when that is why; or
+// ErrUnknownOutcome when no answer came.
 func (g Guard) Check(ctx context.Context) error {
-	if g.fallen.Load() {
-		return g.Err()
+	if err := g.Err(); err != nil {
+		return err
 	}
 	return g.fenced("check", g.session.Multi(ctx, CheckOp(g.path, -1)))
 }
@@ -71,8 +71,8 @@ func (g Guard) Check(ctx context.Context) error {
 // session or ctx ended before the outcome was known; and ErrFenced with
 // ErrUnknownOutcome when the guard fell after a lost reply.
 func (g Guard) Commit(ctx context.Context, ops ...Op) error {
-	if g.fallen.Load() {
-		return g.Err()
+	if err := g.Err(); err != nil {
+		return err
 	}
 	all := append([]Op{CheckOp(g.path, -1)}, ops...)
 	var lost error // the first attempt whose outcome is unknown

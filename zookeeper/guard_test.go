@@ -192,3 +192,19 @@ func TestCommitWithoutAnAnswerIsUnknown(t *testing.T) {
 		})
 	}
 }
+
+// A late write of an old term is refused as such, also when this process knows that
+// its session is over and asks nobody.
+func TestAGuardOfAnEndedSessionIsFenced(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
+		_, guard := guarded(t, fake)
+		guard.Session().Abandon()
+		for call, err := range map[string]error{
+			"commit": guard.Commit(t.Context(), zookeeper.CreateOp("/job", nil, zookeeper.Persistent)),
+			"check":  guard.Check(t.Context()),
+		} {
+			wantErr(t, call, err, zookeeper.ErrFenced)
+			wantErr(t, call, err, zookeeper.ErrExpired)
+		}
+	})
+}

@@ -6,23 +6,13 @@ import "time"
 // is a value without I/O and clock: Renewed takes what was measured, Deadline
 // answers. It is not safe for concurrent use.
 //
-// The ensemble's leader ends a session T after it last counted it as active. It
-// counts a connect or reconnect at once. What a session does through a follower it
-// counts when the follower tells, which it does every half tick, for as long as it
-// is in touch with the leader; a write that it passes on is not counted by itself.
-// So what was answered at least half a tick before a renewal was sent has been
-// counted when that renewal is acknowledged: the follower was in touch after it had
-// told. The deadline is
+// The deadline is
 //
 //	anchor + T - margin
 //
-// where the anchor is the send time of the newest request that was surely counted.
-// Pings serve as anchors too, but renew nothing: a follower that lost its quorum
-// goes on answering them, and only an acknowledged write shows that it has not.
-//
-// The tick is at most T/2, as servers refuse shorter session time-outs, so T/4
-// stands for half of it unless it is known. The argument is checked by the model in
-// docs/model.
+// where the anchor is the send time of the newest request that ZooKeeper's leader has
+// surely counted, when the newest renewal was acknowledged. See Leases in the package
+// comment for which that is, why, and for the source of each figure.
 type Lease struct {
 	timeout, halfTick, margin time.Duration
 
@@ -47,12 +37,15 @@ type Pulse struct {
 	Pings []Beat
 }
 
-// LeaseMargin is the share of T kept back for clocks that run at different rates
-// and for scheduling: 2 %.
+// LeaseMargin is the share of T that is kept back twice: at the deadline, for clocks
+// that run at different rates and for a timer that fires late; and in what counts as
+// half a tick ago, for lists of active sessions that come late. 2 %.
 const LeaseMargin = 0.02
 
 // NewLease returns a lease for the negotiated session time-out T. Tick is the
-// servers' tickTime when it is known, zero otherwise.
+// servers' tickTime when it is known; zero stands for T/2, the longest that servers
+// allow by default. One that is longer than theirs is safe, one that is shorter is
+// not.
 func NewLease(timeout, tick time.Duration) *Lease {
 	half := tick / 2
 	if tick == 0 {
@@ -67,9 +60,9 @@ func (l *Lease) Period() time.Duration { return l.timeout / 8 }
 // Renewed notes an acknowledged renewal, and what the session did on the connection
 // that it has now.
 func (l *Lease) Renewed(r Beat, p Pulse) {
+	told := l.told(r, p)
 	l.renewed = true
 	l.count(p.Connected)
-	told := r.Sent.Add(-l.halfTick) // what was answered until then has been counted
 	for _, ping := range p.Pings {
 		if !ping.Answered.After(told) {
 			l.count(ping.Sent)
@@ -88,11 +81,37 @@ func (l *Lease) Renewed(r Beat, p Pulse) {
 	l.pending = append(kept, r)
 }
 
+// told returns until when a request must have been answered on the connection of p to
+// be counted for sure, now that r was acknowledged on it.
+func (l *Lease) told(r Beat, p Pulse) time.Time {
+	told := r.Sent.Add(-l.halfTick - l.margin)
+	switch before := l.Newest(); {
+	case !l.renewed:
+		return told
+	case before.Sent.Before(p.Connected):
+		return p.Connected // nothing but the connect
+	default:
+		proven := before.Sent.Add(-min(l.halfTick, l.Period()) - l.margin)
+		if proven.Before(told) {
+			return proven
+		}
+		return told
+	}
+}
+
 // count moves the anchor on; what was counted once stays so.
 func (l *Lease) count(sent time.Time) {
 	if sent.After(l.anchor) {
 		l.anchor = sent
 	}
+}
+
+// Newest returns the newest acknowledged renewal, and the zero Beat before the first.
+func (l *Lease) Newest() Beat {
+	if len(l.pending) == 0 {
+		return Beat{}
+	}
+	return l.pending[len(l.pending)-1]
 }
 
 // Deadline returns when the owner must have stopped. It is the zero time before

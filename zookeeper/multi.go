@@ -73,6 +73,11 @@ func (s *Session) Multi(ctx context.Context, ops ...Op) error {
 		cause := fmt.Errorf("%d bytes in %d operations, the limit is %d", size, len(ops), maxRequest)
 		return &Error{Op: "multi", Path: ops[0].path, Err: ErrTooLarge, Cause: cause}
 	}
+	for _, op := range ops {
+		if op.kind == "create" {
+			s.vet(ctx, s.cfg.Chroot+op.path)
+		}
+	}
 	_, err := call(ctx, s, "multi", ops[0].path, func(c *zk.Conn, _ string) (struct{}, error) {
 		results, err := c.Multi(reqs...)
 		if failed := s.failedOp(ops, results); failed != nil {
@@ -84,14 +89,17 @@ func (s *Session) Multi(ctx context.Context, ops ...Op) error {
 }
 
 func (s *Session) request(op Op) any {
-	full := s.cfg.Chroot + op.path
+	full := s.full(op.path)
 	switch op.kind {
 	case "create":
 		flags := int32(zk.FlagPersistent)
-		if op.mode == Ephemeral {
+		switch op.mode {
+		case Ephemeral:
 			flags = zk.FlagEphemeral
+		case ephemeralSequential:
+			flags = zk.FlagEphemeral | zk.FlagSequence
 		}
-		return &zk.CreateRequest{Path: full, Data: op.data, Acl: openACL(), Flags: flags}
+		return &zk.CreateRequest{Path: full, Data: op.data, Acl: s.acl(), Flags: flags}
 	case "set":
 		return &zk.SetDataRequest{Path: full, Data: op.data, Version: op.version}
 	case "delete":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -130,6 +131,10 @@ func call[T any](ctx context.Context, s *Session, op, path string, do func(*zk.C
 	if err := ctx.Err(); err != nil {
 		return zero, &Error{Op: op, Path: path, Err: context.Cause(ctx)}
 	}
+	if n := len(s.cfg.Chroot) + len(path); n > maxPath {
+		cause := fmt.Errorf("the path has %d bytes, the limit is %d", n, maxPath)
+		return zero, &Error{Op: op, Path: path[:min(64, len(path))] + "...", Err: ErrTooLarge, Cause: cause}
+	}
 	if err := s.begin(); err != nil {
 		return zero, &Error{Op: op, Path: path, Err: err}
 	}
@@ -140,7 +145,7 @@ func call[T any](ctx context.Context, s *Session, op, path string, do func(*zk.C
 	replies := make(chan reply, 1)
 	go func() {
 		defer s.inflight.Done()
-		v, err := do(s.conn, s.cfg.Chroot+path)
+		v, err := do(s.conn, s.full(path))
 		replies <- reply{v, err}
 	}()
 	select {
@@ -154,6 +159,14 @@ func call[T any](ctx context.Context, s *Session, op, path string, do func(*zk.C
 	case <-s.done:
 		return zero, &Error{Op: op, Path: path, Err: ErrUnknownOutcome, Cause: s.Err()}
 	}
+}
+
+// full returns a path as the servers know it.
+func (s *Session) full(path string) string {
+	if path == "/" && s.cfg.Chroot != "" {
+		return s.cfg.Chroot
+	}
+	return s.cfg.Chroot + path
 }
 
 // begin counts a call in, unless the session has ended.
@@ -183,8 +196,10 @@ func (s *Session) failed(op, path string, err error) error {
 		return &Error{Op: op, Path: path, Err: s.Err()}
 	case errors.Is(reason, ErrExpired):
 		// The server may keep the connection for a while; the session is over.
-		s.finish(ErrExpired)
+		s.expired()
 		return &Error{Op: op, Path: path, Err: reason}
+	case errors.Is(reason, ErrNoAuth):
+		return &Error{Op: op, Path: path, Err: reason, Cause: s.cfg.Security.identity()}
 	case errors.Is(reason, errRefused):
 		return &Error{Op: op, Path: path, Err: reason, Cause: err}
 	default:
@@ -203,22 +218,32 @@ func (s *Session) create(ctx context.Context, path string, data []byte, mode Mod
 	if err := checkSize("create", path, len(data)); err != nil {
 		return "", err
 	}
+	s.vet(ctx, s.cfg.Chroot+path)
 	created, err := call(ctx, s, "create", path, func(c *zk.Conn, full string) (string, error) {
-		switch mode {
-		case Container:
-			return c.CreateContainer(full, data, zk.FlagContainer, openACL())
-		case Ephemeral:
-			return c.Create(full, data, zk.FlagEphemeral, openACL())
-		case ephemeralSequential:
-			return c.Create(full, data, zk.FlagEphemeral|zk.FlagSequence, openACL())
-		default:
-			return c.Create(full, data, 0, openACL())
-		}
+		return s.make(c, full, data, mode)
 	})
 	if err != nil {
 		return "", err
 	}
+	if !strings.HasPrefix(created, s.cfg.Chroot+path) {
+		cause := fmt.Errorf("the server says that it created %q", created)
+		return "", &Error{Op: "create", Path: path, Err: ErrUnknownOutcome, Cause: cause}
+	}
 	return created[len(s.cfg.Chroot):], nil
+}
+
+// make is the create of go-zookeeper for a mode.
+func (s *Session) make(c *zk.Conn, full string, data []byte, mode Mode) (string, error) {
+	switch mode {
+	case Container:
+		return c.CreateContainer(full, data, zk.FlagContainer, s.acl())
+	case Ephemeral:
+		return c.Create(full, data, zk.FlagEphemeral, s.acl())
+	case ephemeralSequential:
+		return c.Create(full, data, zk.FlagEphemeral|zk.FlagSequence, s.acl())
+	default:
+		return c.Create(full, data, 0, s.acl())
+	}
 }
 
 // Delete removes a node; version -1 stands for any. Errors: ErrNoNode,
@@ -230,8 +255,6 @@ func (s *Session) Delete(ctx context.Context, path string, version int32) error 
 	})
 	return err
 }
-
-func openACL() []zk.ACL { return zk.WorldACL(zk.PermAll) }
 
 func checkSize(op, path string, n int) error {
 	if n > MaxData {

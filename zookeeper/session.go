@@ -48,6 +48,9 @@ func (s State) String() string {
 // would otherwise wait for ever.
 const abandonAfter = 2
 
+// stuckAfter is how long go-zookeeper may take to end once its socket is closed.
+const stuckAfter = 5 * time.Second
+
 // Session is one ZooKeeper session, from its first connect response to its end.
 // It ends once, for good: what was issued in it is never run in another one. All
 // methods may be called from any goroutine.
@@ -62,6 +65,8 @@ type Session struct {
 	rewatches rewatches
 	pulse     pulse
 
+	over    atomic.Bool  // a server said that the session has ended there
+	left    error        // what Close returns; set before stopped is closed
 	timeout atomic.Int64 // negotiated T; what was asked for until then
 	contact atomic.Int64 // Unix nanoseconds of the last frame
 
@@ -94,7 +99,7 @@ func Open(ctx context.Context, cfg Config) (*Session, error) {
 	s.timeout.Store(int64(cfg.SessionTimeout))
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	s.end = end
-	hosts := &servers{ended: func() bool { return life.Err() != nil }}
+	hosts := &servers{timeout: s.Timeout, ended: func() bool { return life.Err() != nil }}
 	conn, events, err := zk.Connect(cfg.Servers, cfg.SessionTimeout,
 		zk.WithDialer(s.dialer(life, hosts)), zk.WithHostProvider(hosts),
 		zk.WithEventCallback(s.onEvent), zk.WithMaxBufferSize(maxFrame),
@@ -136,20 +141,38 @@ func (s *Session) State() (State, <-chan struct{}) {
 	return s.state, s.changed
 }
 
-// Close ends the session and blocks until nothing of it runs any more. The
-// server is told, so that ephemeral nodes vanish at once; when it cannot be
-// reached they vanish with the session's time-out. It takes 3 seconds at most,
-// and may be called again.
-func (s *Session) Close() {
+// Close ends the session and blocks until nothing of it runs any more, for 3
+// seconds at most unless Config.Dial ignores its context, and 8 then. It may be
+// called again.
+//
+// It returns nil when a server confirmed the end, then or before: the session's
+// ephemeral nodes are gone. Otherwise they stay until the session times out, and
+// the error wraps ErrSuspended when no server could be told, or ErrUnknownOutcome
+// when one was told and did not confirm it.
+func (s *Session) Close() error {
 	s.finish(ErrClosed)
 	<-s.stopped
+	return s.left
 }
 
 // Abandon ends the session on this side without telling the server, as a crash
 // of the process would.
 func (s *Session) Abandon() {
-	s.finish(ErrExpired)
+	s.finish(fmt.Errorf("%w: abandoned", ErrExpired))
 	<-s.stopped
+}
+
+// leaves returns what Close returns, once nothing of the session runs any more.
+func (s *Session) leaves() error {
+	e := &Error{Op: "close", Path: s.cfg.Chroot + "/", Err: ErrSuspended}
+	switch {
+	case s.over.Load():
+		return nil
+	case s.polite:
+		e.Err = ErrUnknownOutcome
+	}
+	e.Cause = fmt.Errorf("session %#x and its ephemeral nodes may stay for up to %v and a tick", s.ID(), s.Timeout())
+	return e
 }
 
 // await blocks until the session is connected, has ended, or ctx ends.
@@ -174,7 +197,7 @@ func (s *Session) await(ctx context.Context) error {
 func (s *Session) onEvent(ev zk.Event) {
 	if ev.Type != zk.EventSession {
 		if ev.Type != zk.EventNotWatching { // our own end says that to all
-			s.watches.fire(ev.Path)
+			s.watches.fire(ev)
 		}
 		return
 	}
@@ -184,7 +207,7 @@ func (s *Session) onEvent(ev zk.Event) {
 	case zk.StateDisconnected:
 		s.become(Suspended)
 	case zk.StateExpired:
-		s.finish(ErrExpired)
+		s.expired()
 	}
 }
 
@@ -225,6 +248,12 @@ func (s *Session) finish(reason error) {
 	}
 }
 
+// expired notes that a server said so.
+func (s *Session) expired() {
+	s.over.Store(true)
+	s.finish(ErrExpired)
+}
+
 // supervise gives up a session that is without a connection for too long, and
 // takes everything down at the end.
 func (s *Session) supervise(life context.Context, events <-chan zk.Event) {
@@ -247,9 +276,28 @@ func (s *Session) supervise(life context.Context, events <-chan zk.Event) {
 	}
 	s.conn.Close() // about a second when no server answers
 	s.hangUp()
-	for range events { // closed when go-zookeeper's goroutines have ended
-	}
+	s.drain(events)
 	s.inflight.Wait()
+	s.left = s.leaves()
+}
+
+// drain waits until go-zookeeper's goroutines have ended, of which the end of its
+// events tells. One that is caught in a lock of its own, or in a dialer that
+// ignores its context, is left behind: it can open no session any more.
+func (s *Session) drain(events <-chan zk.Event) {
+	limit := time.NewTimer(stuckAfter)
+	defer limit.Stop()
+	for {
+		select {
+		case _, more := <-events:
+			if !more {
+				return
+			}
+		case <-limit.C:
+			s.log.Warn("go-zookeeper does not end, one of its goroutines is left behind", "session", s.ID())
+			return
+		}
+	}
 }
 
 // adopt notes the newest socket. It reports false when the session has ended.
@@ -286,7 +334,14 @@ func (s *Session) negotiated(timeout time.Duration, id int64) error {
 
 func (s *Session) heard() { s.contact.Store(time.Now().UnixNano()) }
 
-func (s *Session) noteFailure(err error) { s.mu.Lock(); s.lastErr = err; s.mu.Unlock() }
+// noteFailure keeps why connecting failed, unless it is the session's own end.
+func (s *Session) noteFailure(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != Ended {
+		s.lastErr = err
+	}
+}
 
 func (s *Session) lastFailure() error { s.mu.Lock(); defer s.mu.Unlock(); return s.lastErr }
 

@@ -25,7 +25,7 @@ func open(t *testing.T, timeout time.Duration, servers ...string) *zookeeper.Ses
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
@@ -91,7 +91,7 @@ func TestSessionOperationsOnARealServer(t *testing.T) {
 	}
 }
 
-func TestMultiSaysWhichOperationFailed(t *testing.T) {
+func TestFinding12MultiSaysWhichOperationFailed(t *testing.T) {
 	srv := zookeepertest.StartServer(t)
 	s := open(t, 2*time.Second, srv.Addr())
 	ctx := within(t)
@@ -129,8 +129,10 @@ func TestGuardRefusesADeposedOwner(t *testing.T) {
 		t.Errorf("error %v, want ErrNodeExists of the caller's operation 0", err)
 	}
 	must(t, other.Delete(ctx, node, -1))
-	wantErr(t, "check", guard.Check(ctx), zookeeper.ErrFenced)
+	// Each with a guard that knows nothing yet: it is the ensemble that has to refuse.
 	wantErr(t, "commit", guard.Commit(ctx, zookeeper.SetOp("/job", []byte("c"), -1)), zookeeper.ErrFenced)
+	wantErr(t, "check", s.Guard(node).Check(ctx), zookeeper.ErrFenced)
+	wantErr(t, "commit after that", guard.Commit(ctx, zookeeper.SetOp("/job", []byte("c"), -1)), zookeeper.ErrFenced)
 	if data, _, _ := other.Get(ctx, "/job"); string(data) != "a" {
 		t.Errorf("data %q after a fenced write, want %q", data, "a")
 	}

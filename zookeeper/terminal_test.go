@@ -17,7 +17,7 @@ import (
 // wait before it.
 const manyRequests = 40
 
-func TestNothingOfAnExpiredSessionRunsInAnotherOne(t *testing.T) {
+func TestFinding02NothingOfAnExpiredSessionRunsInAnotherOne(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
 		link := fake.NewLink()
 		s := connect(t, link)
@@ -120,7 +120,7 @@ func TestReadsAreAskedAgain(t *testing.T) {
 	})
 }
 
-func TestAnOperationWhoseContextEndsWhileSuspendedSaysSo(t *testing.T) {
+func TestFinding08AnOperationWhoseContextEndsWhileSuspendedSaysSo(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
 		link := fake.NewLink()
 		s := connect(t, link)
@@ -161,12 +161,12 @@ func TestASessionWithoutAConnectionEndsAfterTwiceItsTimeout(t *testing.T) {
 	}
 }
 
-func TestCloseEndsTheSessionAtTheServerAtOnce(t *testing.T) {
+func TestFinding11CloseEndsTheSessionAtTheServerAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
 		s := connect(t, fake)
 		must(t, s.Create(within(t), "/e", nil, zookeeper.Ephemeral))
 		start := time.Now()
-		s.Close()
+		must(t, s.Close())
 		if took := time.Since(start); took > 100*time.Millisecond {
 			t.Errorf("Close took %v, want next to nothing", took)
 		}
@@ -177,21 +177,33 @@ func TestCloseEndsTheSessionAtTheServerAtOnce(t *testing.T) {
 			t.Error("the ephemeral node outlived its session")
 		}
 		wantErr(t, "reason", s.Err(), zookeeper.ErrClosed)
-		s.Close() // again is harmless
+		must(t, s.Close()) // again is harmless
 		s.Abandon()
 		wantErr(t, "reason after all", s.Err(), zookeeper.ErrClosed)
 	})
 }
 
-func TestCloseNeverTakesLong(t *testing.T) {
-	for name, disturb := range map[string]func(t *testing.T, l *zookeepertest.Link, s *zookeeper.Session){
-		"frozen": func(_ *testing.T, l *zookeepertest.Link, _ *zookeeper.Session) { l.Freeze() },
-		"cut":    func(t *testing.T, l *zookeepertest.Link, s *zookeeper.Session) { cut(t, l, s) },
-		"frozen handshake": func(t *testing.T, l *zookeepertest.Link, s *zookeeper.Session) {
-			cut(t, l, s)
-			l.Freeze()
-			l.Refuse(false)
-			elapse(time.Second)
+func TestFinding11CloseNeverTakesLong(t *testing.T) {
+	for name, test := range map[string]struct {
+		disturb func(t *testing.T, l *zookeepertest.Link, s *zookeeper.Session)
+		want    error
+	}{
+		"frozen": {
+			func(_ *testing.T, l *zookeepertest.Link, _ *zookeeper.Session) { l.Freeze() },
+			zookeeper.ErrUnknownOutcome,
+		},
+		"cut": {
+			func(t *testing.T, l *zookeepertest.Link, s *zookeeper.Session) { cut(t, l, s) },
+			zookeeper.ErrSuspended,
+		},
+		"frozen handshake": {
+			func(t *testing.T, l *zookeepertest.Link, s *zookeeper.Session) {
+				cut(t, l, s)
+				l.Freeze()
+				l.Refuse(false)
+				elapse(time.Second)
+			},
+			zookeeper.ErrSuspended,
 		},
 	} {
 		for _, requests := range []int{0, manyRequests} {
@@ -199,17 +211,18 @@ func TestCloseNeverTakesLong(t *testing.T) {
 				inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
 					link := fake.NewLink()
 					s := connect(t, link)
-					disturb(t, link, s)
+					test.disturb(t, link, s)
 					results := make(chan error, requests)
 					for range requests {
 						go func() { results <- s.Delete(t.Context(), "/x", -1) }()
 					}
 					synctest.Wait()
 					start := time.Now()
-					s.Close()
+					err := s.Close()
 					if took := time.Since(start); took > 3*time.Second {
 						t.Errorf("Close took %v, want 3 s at most", took)
 					}
+					wantErr(t, "close", err, test.want)
 					for range requests {
 						wantErr(t, "request", <-results, zookeeper.ErrClosed)
 					}
@@ -223,14 +236,42 @@ func TestAbandonLeavesTheSessionToItsTimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
 		s := connect(t, fake)
 		must(t, s.Create(within(t), "/e", nil, zookeeper.Ephemeral))
-		s.Abandon()
-		elapse(timeout - tick)
+		s.Abandon() // takes up to a second
+		elapse(timeout - 2*tick)
 		if _, exists := fake.Node("/e"); !exists {
 			t.Error("the server was told")
 		}
-		elapse(2 * tick)
+		elapse(3 * tick)
 		if _, expired := fake.SessionExpiredAt(s.ID()); !expired {
 			t.Error("the session outlives its time-out")
+		}
+	})
+}
+
+func TestWhileKeepsTheSessionUntilWhatItDoesHasReturned(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
+		client, err := zookeeper.New(config(fake))
+		must(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		done := errors.New("done")
+		err = client.While(ctx, func(ctx context.Context) error {
+			s, err := client.Session(ctx)
+			if err != nil {
+				return err
+			}
+			stop()
+			<-ctx.Done()
+			if err := s.Create(context.WithoutCancel(ctx), "/last", nil, zookeeper.Persistent); err != nil {
+				t.Errorf("a write after the end of the context: %v, want none", err)
+			}
+			return done
+		})
+		if !errors.Is(err, done) {
+			t.Errorf("While returned %v, want what its function did", err)
+		}
+		sessions := fake.Sessions()
+		if len(sessions) != 1 || sessions[0].Ended.IsZero() || sessions[0].Expired {
+			t.Errorf("sessions %+v after While, want one, closed", sessions)
 		}
 	})
 }

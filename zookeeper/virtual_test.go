@@ -49,7 +49,7 @@ func openWith(t *testing.T, cfg zookeeper.Config) *zookeeper.Session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 

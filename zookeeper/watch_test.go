@@ -23,7 +23,7 @@ func watching(t *testing.T, s *zookeeper.Session, path string, n int) <-chan str
 	return fired
 }
 
-func TestASharedWatchFiresOnceThroughReconnects(t *testing.T) {
+func TestFinding08ASharedWatchFiresOnceThroughReconnects(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
 		link := fake.NewLink()
 		s, other := connect(t, link), connect(t, fake)

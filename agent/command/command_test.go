@@ -36,6 +36,10 @@ func (d tenures) Campaign(ctx context.Context, _ election.Candidate) (election.T
 	}
 }
 
+// Participants and Transfer are nothing that a runner calls.
+func (tenures) Participants(context.Context) ([]election.Participant, error) { return nil, nil }
+func (tenures) Transfer(context.Context, string) error                       { return nil }
+
 // tenure is lost when the test says so.
 type tenure struct {
 	epoch    leader.Epoch

@@ -44,6 +44,8 @@ type Config struct {
 	Servers []string
 	// Chroot is put in front of Latch; empty for none.
 	Chroot string
+	// Security is credentials and access control lists; the zero value for none.
+	Security zookeeper.Security
 	// Latch is the path whose children are the contenders. Curator's LeaderLatch
 	// can use the same. Required.
 	Latch string
@@ -99,7 +101,8 @@ func New(cfg Config) (*Runner, error) {
 		cfg.Notice = func(string) {}
 	}
 	client, err := zookeeper.New(zookeeper.Config{
-		Servers: cfg.Servers, Chroot: cfg.Chroot, SessionTimeout: cfg.SessionTimeout, Logger: cfg.Logger,
+		Servers: cfg.Servers, Chroot: cfg.Chroot, Security: cfg.Security,
+		SessionTimeout: cfg.SessionTimeout, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

@@ -64,6 +64,51 @@ func leaderOf(ctx context.Context, t *testing.T, c *client.Client) client.Leader
 	return l.Leader
 }
 
+// leaderAfter waits for a leader with a larger epoch.
+func leaderAfter(ctx context.Context, t *testing.T, c *client.Client, epoch leader.Epoch) client.Leader {
+	t.Helper()
+	for {
+		if l := leaderOf(ctx, t, c); l.Epoch > epoch {
+			return l
+		}
+	}
+}
+
+// submit submits a job.
+func submit(ctx context.Context, t *testing.T, c *client.Client, id job.ID, file string) {
+	t.Helper()
+	if _, created, err := c.Submit(ctx, id, []byte(file)); err != nil || !created {
+		t.Fatalf("Submit: %t, %v", created, err)
+	}
+}
+
+// running waits until every subtask of a task runs, and returns them.
+func running(ctx context.Context, t *testing.T, c *client.Client, id job.ID, task int) []job.SubtaskSnapshot {
+	t.Helper()
+	snap, err := c.WaitFor(ctx, id, func(s job.Snapshot) bool {
+		for _, sub := range s.Tasks[task].Subtasks {
+			if sub.Status != job.SubtaskRunning {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snap.Tasks[task].Subtasks
+}
+
+// finished waits for the end of a job, which has to be a good one.
+func finished(ctx context.Context, t *testing.T, c *client.Client, id job.ID) job.Snapshot {
+	t.Helper()
+	snap, err := c.Wait(ctx, id, nil)
+	if err != nil || snap.Status != job.StatusFinished {
+		t.Fatalf("Wait is %+v, %v", snap, err)
+	}
+	return snap
+}
+
 // threeStages writes one line for each run of a subtask. Its second stage waits
 // for the gate file.
 func threeStages(dir string) string {
@@ -82,46 +127,11 @@ tasks:
 `, dir)
 }
 
-func TestJobSurvivesTheCrashOfItsLeader(t *testing.T) {
-	ctx, cluster := start(t, minicluster.Config{SessionTimeout: time.Second})
-	all := ask(t, cluster.URLs()...)
-	old := leaderOf(ctx, t, all)
-	dir := t.TempDir()
-	file := []byte(threeStages(dir))
-
-	standby := ask(t, cluster.URLs()[(cluster.Index(old.ID)+1)%minicluster.DefaultSize])
-	if _, created, err := standby.Submit(ctx, "job", file); err != nil || !created {
-		t.Fatalf("Submit to a standby: %t, %v", created, err)
-	}
-	_, err := standby.WaitFor(ctx, "job", func(s job.Snapshot) bool {
-		return s.Tasks[1].Subtasks[0].Status == job.SubtaskRunning
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cluster.Kill(cluster.Index(old.ID))
-	<-cluster.Gone(cluster.Index(old.ID))
+func open(t *testing.T, dir string) {
+	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, "gate"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	snap, err := all.Wait(ctx, "job", nil)
-	if err != nil || snap.Status != job.StatusFinished {
-		t.Fatalf("Wait is %+v, %v", snap, err)
-	}
-	now := leaderOf(ctx, t, all)
-	if now.ID == old.ID || now.Epoch <= old.Epoch || snap.Epoch != int64(now.Epoch) {
-		t.Errorf("leader went from %s in %d to %s in %d; the job ended in %d", old.ID, old.Epoch, now.ID, now.Epoch, snap.Epoch)
-	}
-	wantRuns(t, dir, "first-0", old.Epoch)
-	wantRuns(t, dir, "first-1", old.Epoch)
-	wantRuns(t, dir, "second", old.Epoch, now.Epoch)
-	wantRuns(t, dir, "third", now.Epoch)
-
-	again, created, err := all.Submit(ctx, "job", file)
-	if err != nil || created || again.Status != job.StatusFinished {
-		t.Errorf("the same job again is %+v, %t, %v", again, created, err)
-	}
-	wantRuns(t, dir, "third", now.Epoch)
 }
 
 // wantRuns checks in which epochs a subtask ran.
@@ -140,6 +150,41 @@ func wantRuns(t *testing.T, dir, name string, epochs ...leader.Epoch) {
 	}
 }
 
+func TestJobSurvivesTheCrashOfItsLeader(t *testing.T) {
+	ctx, cluster := start(t, minicluster.Config{Workers: 2, SessionTimeout: 4 * time.Second})
+	all := ask(t, cluster.URLs()...)
+	old := leaderOf(ctx, t, all)
+	dir := t.TempDir()
+	standby := cluster.Agents()[0]
+	if standby.ID() == old.ID {
+		standby = cluster.Agents()[1]
+	}
+	submit(ctx, t, ask(t, standby.URL()), "job", threeStages(dir))
+	before := running(ctx, t, all, "job", 1)[0]
+
+	cluster.Member(old.ID).Kill()
+	<-cluster.Member(old.ID).Gone()
+	now := leaderAfter(ctx, t, all, old.Epoch)
+	if after := running(ctx, t, all, "job", 1)[0]; after.Worker != before.Worker || after.Epoch != before.Epoch || after.Attempt != before.Attempt {
+		t.Errorf("the attempt was %+v and is %+v, want it adopted", before, after)
+	}
+	open(t, dir)
+	snap := finished(ctx, t, all, "job")
+	if now.ID == old.ID || snap.Epoch != int64(now.Epoch) {
+		t.Errorf("leader went from %s in %d to %s in %d; the job ended in %d", old.ID, old.Epoch, now.ID, now.Epoch, snap.Epoch)
+	}
+	wantRuns(t, dir, "first-0", old.Epoch)
+	wantRuns(t, dir, "first-1", old.Epoch)
+	wantRuns(t, dir, "second", old.Epoch)
+	wantRuns(t, dir, "third", now.Epoch)
+
+	again, created, err := all.Submit(ctx, "job", []byte(threeStages(dir)))
+	if err != nil || created || again.Status != job.StatusFinished {
+		t.Errorf("the same job again is %+v, %t, %v", again, created, err)
+	}
+	wantRuns(t, dir, "third", now.Epoch)
+}
+
 func TestEveryNodeAnswersForTheCluster(t *testing.T) {
 	ctx, cluster := start(t, minicluster.Config{})
 	first := leaderOf(ctx, t, ask(t, cluster.URLs()...))
@@ -155,19 +200,35 @@ func TestEveryNodeAnswersForTheCluster(t *testing.T) {
 }
 
 func TestKilledTwiceAndAtOnceIsHarmless(t *testing.T) {
-	ctx, cluster := start(t, minicluster.Config{Size: 2, SessionTimeout: time.Second})
+	ctx, cluster := start(t, minicluster.Config{Size: 2, SessionTimeout: 4 * time.Second})
 	c := ask(t, cluster.URLs()...)
 	old := leaderOf(ctx, t, c)
-	i := cluster.Index(old.ID)
+	m := cluster.Member(old.ID)
 	done := make(chan struct{})
-	go func() { defer close(done); cluster.Kill(i) }()
-	cluster.Kill(i)
+	go func() { defer close(done); m.Kill() }()
+	m.Kill()
 	<-done
-	<-cluster.Gone(i)
-	for l := old; l.ID == old.ID; {
-		l = leaderOf(ctx, t, c)
+	<-m.Gone()
+	if l := leaderAfter(ctx, t, c, old.Epoch); l.ID == old.ID {
+		t.Errorf("%s leads after it was killed", l.ID)
 	}
-	if cluster.Index("nobody") != -1 || cluster.ID(i) != old.ID {
-		t.Error("Index and ID disagree")
+}
+
+func TestMembersAreFoundByTheirNames(t *testing.T) {
+	cluster, err := minicluster.New(minicluster.Config{Size: 2, Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range append(cluster.Agents(), cluster.Workers()...) {
+		want := []string{"node-1", "node-2", "worker-1"}[i]
+		if m.ID() != want || cluster.Member(want) != m {
+			t.Errorf("member %d is %s, want %s", i, m.ID(), want)
+		}
+	}
+	if m := cluster.Member("nobody"); m != nil {
+		t.Errorf("nobody is %v", m)
+	}
+	if _, err := minicluster.New(minicluster.Config{Workers: -1}); err == nil {
+		t.Error("a negative number of workers was taken")
 	}
 }

@@ -1,16 +1,22 @@
 // Package gateway holds the interfaces through which the components of a cluster
 // meet, and the messages they exchange. Components never import one another: a
-// dispatcher, a job master, and a task executor know each other only as gateways,
-// whether both sides are in one process or on two machines.
+// dispatcher, a job master, a resource manager and a worker know each other only as
+// gateways, whether both sides are in one process or on two machines. Package
+// cluster/wire carries them from one machine to another.
 //
-//	client, web ──Dispatcher──▶ coordinator.Dispatcher
-//	                                   │ makes
-//	                                   ▼
-//	                            jobmaster.Master ──TaskExecutor──▶ taskexecutor.Executor
-//	                                   ▲                                  │
-//	                                   └────────────JobMaster─────────────┘
+//	client, web ──Dispatcher, Recovery──▶ coordinator.Dispatcher
+//	     │                                       │ makes
+//	     │                                       ▼
+//	     │                 ┌──JobMaster──▶ jobmaster.Master ◀──JobMaster──┐
+//	     │                 │                 │          │                 │
+//	     │                 │   ResourceManager      TaskExecutor          │
+//	     ▼                 │                 ▼          ▼                 │
+//	ResourceManager ──▶ resourcemanager.Manager ──TaskExecutor──▶ taskexecutor.Executor
+//	                       ▲                                              │
+//	                       └───────────────ResourceManager────────────────┘
 //
-// A gateway value belongs to one term: it was obtained with that term's fencing
-// token, and every call on it fails with ErrFencingToken once the callee serves
-// another.
+// The gateways of what leads belong to one term: they were obtained with that term's
+// fencing token, and every call on them fails with ErrFencingToken once the callee
+// serves another. A worker serves many terms, one after the other: its calls name theirs,
+// and it refuses those of a term older than one it has seen.
 package gateway

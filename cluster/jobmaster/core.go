@@ -14,64 +14,63 @@ import (
 	"github.com/coordd/coordd/txn"
 )
 
-// slotState is where the master's one conversation about slots stands. It asks
-// for one slot at a time, so that jobs take turns at a busy worker.
-type slotState int
-
-const (
-	slotNone      slotState = iota
-	slotRequested           // slotGranted will come
-	slotDeploying           // deployed will come
-)
-
 // core decides. It does no I/O, reads no clock and starts nothing: events and the
 // time go in by step, what is to be done comes out of plan. One goroutine owns it.
 type core struct {
 	id        job.ID
 	epoch     leader.Epoch
 	recovered bool
+	timeout   time.Duration // of heartbeats
+	failures  int           // of heartbeats in a row that mean a loss
 	log       hclog.Logger
 	view      *view
+	stats     *stats
 
 	status job.Status
 	reason string // why the job fails
 	// fatal ends this run of the job without a result.
 	fatal error
 
-	tasks []*task
+	tasks  []*task
+	byID   map[string]*task
+	groups []*group
 	// unfinished counts the subtasks of which no attempt has succeeded.
 	unfinished int
-	ready      queue
 	delayed    delayed
-	// active holds the attempts that were or are being deployed and have not ended.
-	active map[gateway.AttemptID]*subtask
+	// active counts the attempts that were or are being deployed and have not ended.
+	active int
 
-	slot      slotState
-	slotRetry backoff
-	record    *recorder
-	outputs   outputs
-	// unread says that the record must be read before anything else, reading that
-	// recordRead will come.
+	record  *recorder
+	outputs outputs
+	// never is a change that is not recorded.
+	never change
+	// unread says that the record must be read before anything else, reading that an
+	// answer will come. wanted are the outputs that are to be read after it.
 	unread, reading bool
+	wanted          []jobstore.OutputID
 	readRetry       backoff
-	// stopping silences complaints about calls that a local stop cut short.
-	stopping bool
+	// early are the events of workers that came before the record was read.
+	early []event
+
+	manager manager
+	pool    pool
 
 	out actions
 }
 
-func newCore(cfg Config, v *view, log hclog.Logger) (*core, error) {
-	tasks, err := buildTasks(cfg.Job.Graph)
+func newCore(cfg Config, v *view, st *stats, log hclog.Logger) (*core, error) {
+	tasks, groups, err := buildTasks(cfg.Job.Graph)
 	if err != nil {
 		return nil, err
 	}
 	c := &core{
-		id: cfg.Job.ID, epoch: cfg.Epoch, recovered: cfg.Recovered, log: log, view: v,
-		status: job.StatusInitializing, tasks: tasks,
-		active: map[gateway.AttemptID]*subtask{},
-		record: newRecorder(),
+		id: cfg.Job.ID, epoch: cfg.Term.Epoch, recovered: cfg.Recovered,
+		timeout: cfg.HeartbeatTimeout, failures: cfg.Failures, log: log, view: v, stats: st,
+		status: job.StatusInitializing, tasks: tasks, groups: groups, byID: make(map[string]*task, len(tasks)),
+		record: &recorder{}, pool: newPool(),
 	}
 	for _, t := range tasks {
+		c.byID[t.spec.ID] = t
 		c.unfinished += t.left
 	}
 	return c, nil
@@ -79,6 +78,14 @@ func newCore(cfg Config, v *view, log hclog.Logger) (*core, error) {
 
 // step takes in one event.
 func (c *core) step(e event, now time.Time) {
+	if c.unread && ofWorker(e) {
+		c.early = append(c.early, e)
+	} else {
+		c.dispatch(e, now)
+	}
+}
+
+func (c *core) dispatch(e event, now time.Time) {
 	switch e := e.(type) {
 	case begun:
 		c.begin(now)
@@ -86,15 +93,60 @@ func (c *core) step(e event, now time.Time) {
 		c.cancel(now)
 	case recordRead:
 		c.recordRead(e.progress, e.err, now)
+	case outputsRead:
+		c.outputsRead(e.outputs, e.err, now)
 	case recordWritten:
 		c.recordWritten(e.err, now)
-	case slotGranted:
-		c.slotGranted(e.slot, e.err, now)
-	case deployed:
-		c.deployed(e.attempt, e.err, now)
-	case attemptEnded:
-		c.attemptEnded(e.end, now)
 	case ticked:
+	default:
+		c.dispatchRemote(e, now)
+	}
+}
+
+// dispatchRemote takes in what workers and the resource manager say.
+func (c *core) dispatchRemote(e event, now time.Time) {
+	switch e := e.(type) {
+	case managerConnected:
+		c.managerConnected(e)
+	case managerLost:
+		c.dropManager(e.reason)
+	case needsDeclared:
+		c.needsDeclared(e, now)
+	case holdersKnown:
+		c.holdersKnown(e, now)
+	case slotsWanted:
+		c.pool.giveBack = gateway.Need{Requires: e.need.Requires, Count: min(e.need.Count, c.pool.slots())}
+	case workerRegistered:
+		c.workerRegistered(e, now)
+	case slotsOffered:
+		c.slotsOffered(e, now)
+	case attemptsEnded:
+		c.attemptsEnded(e, now)
+	case workerGone:
+		c.workerGone(e, now)
+	case exchanged:
+		c.exchanged(e, now)
+	case beaten:
+		c.beaten(e, now)
+	}
+}
+
+// ofWorker says whether an event is to be judged by the record.
+func ofWorker(e event) bool {
+	switch e.(type) {
+	case workerRegistered, slotsOffered, attemptsEnded, workerGone:
+		return true
+	default:
+		return false
+	}
+}
+
+// pass lets happen what the time brings.
+func (c *core) pass(now time.Time) {
+	c.expireWorkers(now)
+	c.reconcile(now)
+	if c.status != job.StatusRunning {
+		return
 	}
 	for s := c.delayed.due(now); s != nil; s = c.delayed.due(now) {
 		c.enqueue(s)
@@ -103,52 +155,85 @@ func (c *core) step(e event, now time.Time) {
 
 // plan returns what is to be done now.
 func (c *core) plan(now time.Time) actions {
+	c.pass(now)
 	switch {
-	case c.unread && !c.reading && c.readRetry.over(now):
-		c.reading = true
-		c.out.read = true
-	case c.status == job.StatusRunning && c.unfinished > 0:
-		if len(c.record.pending) > 0 && !c.record.writing && c.record.retry.over(now) {
+	case c.fatal != nil:
+	case c.unread:
+		c.planRead(now)
+	case c.running() && c.unfinished > 0:
+		if c.owesRecord() && !c.record.writing && c.record.retry.over(now) {
 			c.out.write = c.record.begin()
+			c.stats.writes.Add(1)
 		}
-		if c.ready.len() > 0 && c.slot == slotNone && c.slotRetry.over(now) {
-			c.slot = slotRequested
-			c.out.requestSlot = true
+		if c.status == job.StatusRunning {
+			c.giveSlotsBack()
+			c.assign(now)
+			c.freeIdle(now)
 		}
 	case !c.busy():
 		c.conclude(now)
+	}
+	if c.fatal == nil && !c.ended() {
+		c.planManager(now)
+		c.planWorkers(now)
 	}
 	out := c.out
 	c.out = actions{}
 	return out
 }
 
-// busy says whether an answer or the end of an attempt is outstanding.
+func (c *core) owesRecord() bool { return len(c.record.pending) > 0 }
+
+func (c *core) planRead(now time.Time) {
+	if c.reading || !c.readRetry.over(now) {
+		return
+	}
+	c.reading = true
+	if c.wanted != nil {
+		c.out.readOutputs = c.wanted
+	} else {
+		c.out.read = true
+	}
+}
+
+// running says that attempts are wanted and their ends recorded.
+func (c *core) running() bool {
+	return c.status == job.StatusRunning || c.status == job.StatusReconciling
+}
+
+// winding says that the job comes to its end before all has finished.
+func (c *core) winding() bool {
+	return c.status == job.StatusFailing || c.status == job.StatusCancelling
+}
+
+// busy says whether something must be known before the job can end.
 func (c *core) busy() bool {
-	return c.unread || c.record.writing || c.slot != slotNone || len(c.active) > 0
+	return c.unread || c.record.writing || c.active > 0 || c.winding() && !c.manager.reconciled
 }
 
 // ended says whether the job has reached its end.
 func (c *core) ended() bool { return c.status.Terminal() }
 
-// wake returns how long nothing needs to happen unless an event comes.
+// wake returns how long after plan nothing needs to happen unless an event comes, for
+// the same time: what was due then was done, or waits for something else.
 func (c *core) wake(now time.Time) time.Duration {
 	wait := time.Hour
-	until := func(at time.Time) { wait = min(wait, max(at.Sub(now), 0)) }
+	until := func(at time.Time) {
+		if at.After(now) {
+			wait = min(wait, at.Sub(now))
+		}
+	}
 	if c.unread && !c.reading {
 		until(c.readRetry.until)
 	}
-	if c.status == job.StatusRunning && c.unfinished > 0 {
-		if len(c.delayed) > 0 {
-			until(c.delayed[0].dueAt)
-		}
-		if len(c.record.pending) > 0 && !c.record.writing {
-			until(c.record.retry.until)
-		}
-		if c.ready.len() > 0 && c.slot == slotNone {
-			until(c.slotRetry.until)
-		}
+	if c.running() && !c.unread && c.unfinished > 0 && c.owesRecord() && !c.record.writing {
+		until(c.record.retry.until)
 	}
+	if c.status == job.StatusRunning && len(c.delayed) > 0 {
+		until(c.delayed[0].at)
+	}
+	c.wakeManager(until)
+	c.wakeWorkers(until)
 	return wait
 }
 
@@ -164,12 +249,26 @@ func (c *core) become(s job.Status, now time.Time) {
 }
 
 func (c *core) begin(now time.Time) {
-	if c.recovered {
-		c.become(job.StatusReconciling, now)
-	} else {
+	if !c.recovered {
 		c.become(job.StatusCreated, now)
+		// The record was created empty with the graph, in this term, and nobody else
+		// writes it; and no worker can have anything of the job.
+		c.manager.reconciled = true
+		c.run(now)
+		return
 	}
+	c.become(job.StatusReconciling, now)
 	c.unread = true
+}
+
+// run starts what can start and is not under way.
+func (c *core) run(now time.Time) {
+	c.become(job.StatusRunning, now)
+	for _, t := range c.tasks {
+		if t.blockers == 0 && t.left > 0 && c.status == job.StatusRunning {
+			c.schedule(t, now)
+		}
+	}
 }
 
 // recordRead resumes from what earlier terms have recorded. A job that was
@@ -177,40 +276,53 @@ func (c *core) begin(now time.Time) {
 func (c *core) recordRead(p jobstore.Progress, err error, now time.Time) {
 	c.reading = false
 	if err == nil {
-		err = c.record.restore(p, c.tasks)
+		c.wanted, err = c.record.restore(c.id, p, c.tasks)
 	}
-	switch {
-	case err == nil:
-	case final(err):
+	if err != nil {
+		c.unreadable(err, now)
+		return
+	}
+	c.readRetry = backoff{}
+	c.restoreTasks()
+	if len(c.wanted) == 0 {
+		c.resume(now)
+	}
+}
+
+// outputsRead takes up the results that something still needs.
+func (c *core) outputsRead(outputs []jobstore.Output, err error, now time.Time) {
+	c.reading = false
+	if err != nil {
+		c.unreadable(err, now)
+		return
+	}
+	for i := range outputs {
+		t := c.byID[outputs[i].Task]
+		c.restoreOutput(&t.subtasks[outputs[i].Subtask], &outputs[i])
+	}
+	c.resume(now)
+}
+
+func (c *core) restoreOutput(s *subtask, o *jobstore.Output) {
+	c.outputs.restore(s, *o)
+	s.task.keep(o)
+	if s.task.final() {
+		c.view.change(s, func(v *job.SubtaskSnapshot) { showOutput(v, o) })
+	}
+}
+
+func (c *core) unreadable(err error, now time.Time) {
+	if final(err) {
 		c.fatal = fmt.Errorf("job %s: resume: %w", c.id, err)
 		return
-	default:
-		c.readRetry.failed(now)
-		c.retrying("record could not be read", err, c.readRetry)
-		return
 	}
-	c.unread = false
-	if !c.record.startedAt.IsZero() {
-		c.view.setStarted(c.record.startedAt)
-	}
-	c.restoreTasks()
-	if c.status == job.StatusCancelling {
-		c.wind()
-		return
-	}
-	c.become(job.StatusRunning, now)
-	for _, t := range c.tasks {
-		if t.blockers == 0 && c.status == job.StatusRunning {
-			c.schedule(t, now)
-		}
-	}
+	c.readRetry.failed(now)
+	c.retrying("record could not be read", err, c.readRetry)
 }
 
 // retrying logs a failure that is waited out.
 func (c *core) retrying(what string, err error, b backoff) {
-	if !c.stopping {
-		c.log.Warn(what+", trying again", "error", err, "in", b.wait)
-	}
+	c.log.Warn(what+", trying again", "error", err, "in", b.wait)
 }
 
 // final says whether trying again cannot help.
@@ -228,20 +340,17 @@ func final(err error) bool {
 
 // restoreTasks applies the restored record: what has finished stays so.
 func (c *core) restoreTasks() {
-	for _, t := range c.tasks {
-		for i := range t.subtasks {
-			s := &t.subtasks[i]
-			s.attempt.N = s.used
-			if s.finished != nil {
-				s.attempt.N = s.finished.Attempt
-				c.unfinished--
-				t.left--
-				s.finished.Output = c.outputs.result(s.finished.Output)
-				c.showFinished(s)
-			}
-		}
+	c.outputs.results = c.record.progress.ResultBytes
+	if at := c.record.progress.StartedAt; !at.IsZero() {
+		c.view.setStarted(at)
 	}
 	for _, t := range c.tasks {
+		for i := range t.subtasks {
+			if s := &t.subtasks[i]; s.finished {
+				c.unfinished--
+				c.showFinished(s, nil)
+			}
+		}
 		if t.left == 0 {
 			for _, n := range t.needed {
 				n.blockers--
@@ -250,59 +359,24 @@ func (c *core) restoreTasks() {
 	}
 }
 
-// schedule makes a task's unfinished subtasks ready.
-func (c *core) schedule(t *task, now time.Time) {
-	for i := range t.subtasks {
-		s := &t.subtasks[i]
-		switch {
-		case s.finished != nil:
-		case s.used >= t.budget():
-			c.fail(fmt.Sprintf("task %q, subtask %d: all %d attempts failed in an earlier term", t.spec.ID, s.index, s.used), now)
-			return
-		default:
-			c.enqueue(s)
+// resume begins to hear workers.
+func (c *core) resume(now time.Time) {
+	c.unread, c.wanted = false, nil
+	for i := range c.record.owed {
+		o := &c.record.owed[i]
+		c.restoreOutput(&c.byID[o.Task].subtasks[o.Subtask], o)
+	}
+	for _, t := range c.tasks {
+		if t.blockers == 0 && t.left > 0 {
+			t.gather()
 		}
 	}
-}
-
-func (c *core) enqueue(s *subtask) {
-	c.show(s, job.SubtaskScheduled)
-	c.ready.push(s)
-}
-
-// recordWritten lets happen what waited for the record: tasks whose needs are
-// recorded start, and failed attempts that are counted are followed by the next.
-func (c *core) recordWritten(err error, now time.Time) {
-	covered := c.record.end(err, now)
-	switch {
-	case err == nil:
-	case errors.Is(err, txn.ErrTooLarge):
-		c.fail("the job's progress cannot be recorded, use fewer subtasks: "+err.Error(), now)
-	case final(err):
-		c.fatal = fmt.Errorf("job %s: record progress: %w", c.id, err)
-	case c.status == job.StatusRunning:
-		c.retrying("progress could not be recorded", err, c.record.retry)
+	if c.status == job.StatusCancelling {
+		c.wind(now)
 	}
-	for _, s := range covered {
-		switch {
-		case s.finished != nil:
-			c.showFinished(s)
-			s.task.left--
-			if s.task.left == 0 {
-				c.release(s.task, now)
-			}
-		case c.status == job.StatusRunning:
-			c.delayed.add(s)
-		}
-	}
-}
-
-// release starts what waited for the task.
-func (c *core) release(t *task, now time.Time) {
-	for _, n := range t.needed {
-		n.blockers--
-		if n.blockers == 0 && c.status == job.StatusRunning {
-			c.schedule(n, now)
-		}
+	early := c.early
+	c.early = nil
+	for _, e := range early {
+		c.dispatch(e, now)
 	}
 }

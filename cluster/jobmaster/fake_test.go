@@ -6,353 +6,214 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"testing"
-	"testing/synctest"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/job"
-	"github.com/coordd/coordd/jobstore"
 	"github.com/coordd/coordd/leader"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// worker is an executor under the test's hand: it starts what is deployed, and
-// the test ends it.
-type worker struct {
-	mu       sync.Mutex
-	vacant   int
-	waiting  []chan gateway.Slot
-	held     map[gateway.Slot]bool
-	granted  int
-	deployed []gateway.Deployment // in order, all ever
-	at       []time.Time          // when
-	running  map[gateway.AttemptID]gateway.JobMaster
-	canceled []gateway.AttemptID
-
-	// deployErr, slotErr and onDeploy are asked on each call, if set.
-	deployErr func(n int) error
-	slotErr   func() error
-	onDeploy  func(d gateway.Deployment, m gateway.JobMaster)
-	// stubborn keeps cancelled attempts running.
-	stubborn bool
+// cluster is a resource manager with its workers, under the test's hand. It gives
+// slots to the one job as that declares needs.
+type cluster struct {
+	mu      sync.Mutex
+	calls   sync.WaitGroup
+	master  *Master
+	workers []*host
+	needs   []gateway.Need
+	// declared are all needs ever declared, as numbers of slots; registered how often
+	// a master has registered, by when.
+	declared   []int
+	registered []time.Time
+	// connected says that a master is registered, beating that it gets heartbeats.
+	connected, silent bool
+	farewells         int
+	// registerErr and declareErr are asked on each call, if set.
+	registerErr, declareErr func(n int) error
+	// holders are what Holders returns, when holdersKnown is closed or nil.
+	holders      []gateway.Worker
+	holdersKnown chan struct{}
 }
 
-func newWorker(slots int) *worker {
-	return &worker{vacant: slots, held: map[gateway.Slot]bool{}, running: map[gateway.AttemptID]gateway.JobMaster{}}
+var (
+	_ gateway.ResourceManager = (*cluster)(nil)
+	_ gateway.TaskExecutor    = (*host)(nil)
+)
+
+func (c *cluster) ResourceManager(ctx context.Context) (gateway.ResourceManager, error) {
+	return c, ctx.Err()
 }
 
-func (w *worker) RequestSlot(ctx context.Context, _ job.ID) (gateway.Slot, error) {
-	w.mu.Lock()
-	if w.slotErr != nil {
-		if err := w.slotErr(); err != nil {
-			w.mu.Unlock()
-			return "", err
-		}
+func (c *cluster) TaskExecutor(_ context.Context, w gateway.Worker, _ leader.TermID) (gateway.TaskExecutor, func(), error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.workers, func(o *host) bool { return o.who == w })
+	if i < 0 {
+		return nil, nil, errors.New("nobody listens")
 	}
-	grant := make(chan gateway.Slot, 1)
-	w.waiting = append(w.waiting, grant)
-	w.grant()
-	w.mu.Unlock()
-	select {
-	case s := <-grant:
-		return s, nil
-	case <-ctx.Done():
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.waiting = slices.DeleteFunc(w.waiting, func(c chan gateway.Slot) bool { return c == grant })
-		select {
-		case s := <-grant: // it came too late
-			w.free(s)
-		default:
-		}
-		return "", ctx.Err()
-	}
+	c.workers[i].connections++
+	var once sync.Once
+	return c.workers[i], func() {
+		once.Do(func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.workers[i].connections--
+		})
+	}, nil
 }
 
-func (w *worker) grant() {
-	for w.vacant > 0 && len(w.waiting) > 0 {
-		w.vacant--
-		w.granted++
-		s := gateway.Slot(fmt.Sprint(w.granted))
-		w.held[s] = true
-		w.waiting[0] <- s
-		w.waiting = w.waiting[1:]
-	}
-}
-
-func (w *worker) FreeSlot(s gateway.Slot) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.free(s)
-}
-
-func (w *worker) free(s gateway.Slot) {
-	if w.held[s] {
-		delete(w.held, s)
-		w.vacant++
-		w.grant()
-	}
-}
-
-func (w *worker) Deploy(ctx context.Context, s gateway.Slot, d gateway.Deployment, m gateway.JobMaster) error {
-	w.mu.Lock()
-	if w.deployErr != nil {
-		if err := w.deployErr(len(w.deployed) + 1); err != nil {
-			w.mu.Unlock()
-			return err
-		}
-	}
-	if err := ctx.Err(); err != nil || !w.held[s] {
-		w.mu.Unlock()
-		return errors.Join(err, gateway.ErrNoSlot)
-	}
-	w.deployed = append(w.deployed, d)
-	w.at = append(w.at, time.Now())
-	w.running[d.Attempt] = m
-	then := w.onDeploy
-	w.mu.Unlock()
-	if then != nil {
-		then(d, m)
-	}
-	return nil
-}
-
-func (w *worker) CancelAttempt(_ context.Context, id gateway.AttemptID) error {
-	w.mu.Lock()
-	w.canceled = append(w.canceled, id)
-	end := !w.stubborn
-	w.mu.Unlock()
-	if end {
-		w.end(gateway.AttemptEnd{Attempt: id, Outcome: gateway.OutcomeCanceled, Reason: "canceled"})
-	}
-	return nil
-}
-
-// end reports the end of a running attempt, and whether it was running.
-func (w *worker) end(end gateway.AttemptEnd) bool {
-	w.mu.Lock()
-	m := w.running[end.Attempt]
-	delete(w.running, end.Attempt)
-	w.mu.Unlock()
-	if m != nil {
-		m.AttemptEnded(end)
-	}
-	return m != nil
-}
-
-// store is a ProgressStore that fails when told to.
-type store struct {
-	mu     sync.Mutex
-	record jobstore.Progress
-	writes []jobstore.Progress
-	// readErr and writeErr are asked on each call, if set; n counts from 1.
-	readErr, writeErr func(n int) error
-	reads             int
-	// gate, when set, holds writes back until it is closed.
-	gate chan struct{}
-}
-
-func (s *store) Progress(ctx context.Context, _ leader.Guard, _ job.ID) (jobstore.Progress, error) {
-	if err := ctx.Err(); err != nil {
-		return jobstore.Progress{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reads++
-	if s.readErr != nil {
-		if err := s.readErr(s.reads); err != nil {
-			return jobstore.Progress{}, err
-		}
-	}
-	return s.record, nil
-}
-
-func (s *store) PutProgress(ctx context.Context, _ leader.Guard, _ job.ID, p jobstore.Progress) error {
-	s.mu.Lock()
-	s.writes = append(s.writes, p)
-	n, gate := len(s.writes), s.gate
-	s.mu.Unlock()
-	if gate != nil {
-		select {
-		case <-gate:
-		case <-ctx.Done():
+func (c *cluster) RegisterJobMaster(ctx context.Context, m gateway.MasterRegistration) error {
+	c.mu.Lock()
+	c.registered = append(c.registered, time.Now())
+	n, fail := len(c.registered), c.registerErr
+	c.mu.Unlock()
+	if fail != nil {
+		if err := fail(n); errors.Is(err, context.DeadlineExceeded) {
+			<-ctx.Done()
 			return ctx.Err()
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.writeErr != nil {
-		if err := s.writeErr(n); err != nil {
+		} else if err != nil {
 			return err
 		}
 	}
-	s.record = p
+	if m.Job != "j" || m.Address != "here" || m.Term.Epoch == 0 {
+		return fmt.Errorf("registration %+v", m)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.connected = ctx.Err() == nil
+	return ctx.Err()
+}
+
+// beat sends heartbeats to the master until ctx ends.
+func (c *cluster) beat(ctx context.Context, m *Master) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(2 * time.Second):
+		}
+		c.mu.Lock()
+		due := c.connected && !c.silent
+		c.mu.Unlock()
+		if !due {
+			continue
+		}
+		if err := m.Heartbeat(ctx, gateway.Peer{Term: m.cfg.Term}); errors.Is(err, gateway.ErrNotRegistered) {
+			c.mu.Lock()
+			c.connected = false
+			c.mu.Unlock()
+		}
+	}
+}
+
+func (c *cluster) DisconnectJobMaster(context.Context, leader.TermID, job.ID, string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.connected = false
+	c.farewells++
 	return nil
 }
 
-// rig is a master at work inside a synctest bubble.
-type rig struct {
-	t      *testing.T
-	worker *worker
-	store  *store
-	master *Master
-	next   int // of worker.deployed, for started
-	cancel context.CancelFunc
-	ended  chan struct{}
-	snap   job.Snapshot
-	err    error
-}
-
-type option func(*rig, *Config)
-
-func slots(n int) option { return func(r *rig, _ *Config) { r.worker = newWorker(n) } }
-
-func recorded(p jobstore.Progress) option {
-	return func(r *rig, c *Config) { r.store.record, c.Recovered = p, true }
-}
-
-func with(f func(*rig)) option { return func(r *rig, _ *Config) { f(r) } }
-
-func prepare(t *testing.T, graph job.Graph, options ...option) *rig {
-	t.Helper()
-	r := &rig{t: t, worker: newWorker(4), store: &store{}, ended: make(chan struct{})}
-	cfg := Config{Epoch: 7, Job: jobstore.Job{ID: "j", Graph: graph, SubmittedAt: time.Now()}}
-	for _, o := range options {
-		o(r, &cfg)
+func (c *cluster) DeclareNeeds(_ context.Context, _ leader.TermID, _ job.ID, needs []gateway.Need) error {
+	c.mu.Lock()
+	sum := 0
+	for _, n := range needs {
+		sum += n.Count
 	}
-	cfg.Executor, cfg.Progress = r.worker, r.store
-	m, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
+	c.declared = append(c.declared, sum)
+	n, fail := len(c.declared), c.declareErr
+	c.mu.Unlock()
+	if fail != nil {
+		if err := fail(n); err != nil {
+			return err
+		}
 	}
-	r.master = m
-	return r
+	c.mu.Lock()
+	c.needs = needs
+	c.mu.Unlock()
+	c.share() //nolint:contextcheck // it goes on after the call
+	return nil
 }
 
-func (r *rig) run() *rig {
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
-	go func() {
-		defer close(r.ended)
-		defer cancel()
-		r.snap, r.err = r.master.Run(ctx)
-	}()
-	r.t.Cleanup(func() {
-		cancel()
-		<-r.ended
-	})
-	return r
-}
-
-func begin(t *testing.T, graph job.Graph, options ...option) *rig {
-	t.Helper()
-	return prepare(t, graph, options...).run()
-}
-
-// started returns what was deployed since the last call, sorted, as
-// "task/subtask#attempt".
-func (r *rig) started() []string {
-	synctest.Wait()
-	r.worker.mu.Lock()
-	defer r.worker.mu.Unlock()
-	var names []string
-	for ; r.next < len(r.worker.deployed); r.next++ {
-		a := r.worker.deployed[r.next].Attempt
-		names = append(names, fmt.Sprintf("%s/%d#%d", a.Task, a.Subtask, a.N))
+// share gives free slots to the job, as many as it needs.
+func (c *cluster) share() {
+	c.mu.Lock()
+	if !c.connected {
+		c.mu.Unlock()
+		return
 	}
-	slices.Sort(names)
-	return names
-}
-
-func (r *rig) expect(what string, want ...string) {
-	r.t.Helper()
-	if got := r.started(); !slices.Equal(got, want) {
-		r.t.Errorf("%s: started %v, want %v", what, got, want)
+	left := map[int]int{}
+	for i, n := range c.needs {
+		left[i] = n.Count
+	}
+	use := func(w *host) bool {
+		for i, n := range c.needs {
+			fits := &group{requires: n.Requires}
+			if left[i] > 0 && fits.fits(w.labels) {
+				left[i]--
+				return true
+			}
+		}
+		return false
+	}
+	for _, w := range c.workers {
+		for range w.slots {
+			use(w)
+		}
+	}
+	var offers []func()
+	for _, w := range c.workers {
+		var names []gateway.Slot
+		for !w.down && len(w.slots) < w.capacity && use(w) {
+			names = append(names, w.allocate())
+		}
+		if len(names) > 0 {
+			offers = append(offers, func() { w.offer(names) })
+		}
+	}
+	c.mu.Unlock()
+	for _, offer := range offers {
+		c.calls.Go(offer)
 	}
 }
 
-func attempt(task string, subtask, n int) gateway.AttemptID {
-	return gateway.AttemptID{Job: "j", Task: task, Subtask: subtask, Epoch: 7, N: n}
-}
-
-// finish and fail end a running attempt.
-func (r *rig) finish(task string, subtask, n int) {
-	r.t.Helper()
-	r.end(gateway.AttemptEnd{Attempt: attempt(task, subtask, n), Outcome: gateway.OutcomeFinished, ExitCode: new(0), Output: task + " out\n"})
-}
-
-func (r *rig) fail(task string, subtask, n int) {
-	r.t.Helper()
-	r.end(gateway.AttemptEnd{
-		Attempt: attempt(task, subtask, n), Outcome: gateway.OutcomeFailed,
-		ExitCode: new(3), Output: "begun\nboom\n", Reason: "exited with code 3",
-	})
-}
-
-func (r *rig) end(end gateway.AttemptEnd) {
-	r.t.Helper()
-	synctest.Wait()
-	if !r.worker.end(end) {
-		r.t.Errorf("attempt %+v does not run", end.Attempt)
+func (c *cluster) Holders(ctx context.Context, _ job.ID) ([]gateway.Worker, error) {
+	c.mu.Lock()
+	known := c.holdersKnown
+	c.mu.Unlock()
+	if known != nil {
+		select {
+		case <-known:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.holders), nil
 }
 
-// result waits for Run.
-func (r *rig) result() (job.Snapshot, error) {
-	r.t.Helper()
-	select {
-	case <-r.ended:
-	case <-time.After(100 * time.Hour):
-		r.t.Errorf("Run has not returned; the job is %+v", r.master.Snapshot())
-		r.cancel()
-		<-r.ended
-	}
-	r.worker.mu.Lock()
-	defer r.worker.mu.Unlock()
-	if len(r.worker.held) > 0 {
-		r.t.Errorf("slots %v are still held after Run", r.worker.held)
-	}
-	return r.snap, r.err
+func (c *cluster) worker(id string) *host {
+	i := slices.IndexFunc(c.workers, func(w *host) bool { return w.who.ID == id })
+	return c.workers[i]
 }
 
-func (r *rig) finishes(want job.Status) job.Snapshot {
-	r.t.Helper()
-	snap, err := r.result()
-	if err != nil || snap.Status != want {
-		r.t.Errorf("Run returned %s and error %v, want %s", snap.Status, err, want)
-	}
-	return snap
+// What the master never calls.
+
+func (c *cluster) RegisterWorker(context.Context, gateway.WorkerRegistration) (gateway.WorkerReply, error) {
+	panic("not the master's call")
 }
 
-func (r *rig) writeCount() int {
-	r.store.mu.Lock()
-	defer r.store.mu.Unlock()
-	return len(r.store.writes)
+func (c *cluster) DisconnectWorker(context.Context, gateway.Worker, string, bool) error {
+	panic("not the master's call")
 }
 
-func (r *rig) subtask(task, index int) job.SubtaskSnapshot {
-	return r.master.Snapshot().Tasks[task].Subtasks[index]
+func (c *cluster) SlotsFreed(context.Context, gateway.Worker, []gateway.Slot) error {
+	panic("not the master's call")
 }
 
-// graph helpers
-
-func graph(tasks ...job.Task) job.Graph {
-	return job.Graph{Name: "test", Tasks: tasks}
+func (c *cluster) Workers(context.Context) ([]gateway.WorkerStatus, error) {
+	panic("not the master's call")
 }
-
-func node(id string, parallelism int, needs ...string) job.Task {
-	return job.Task{ID: id, Parallelism: parallelism, Needs: needs, Command: []string{"run", id}}
-}
-
-func retry(t job.Task, attempts int, delay time.Duration) job.Task {
-	t.Retry = job.Retry{Attempts: attempts, Delay: job.Duration(delay)}
-	return t
-}
-
-// pass lets virtual time pass.
-func pass(d time.Duration) { <-time.After(d) }
+func (c *cluster) Drain(context.Context, string) error      { panic("not the master's call") }
+func (c *cluster) ReleaseJob(context.Context, job.ID) error { panic("not the master's call") }

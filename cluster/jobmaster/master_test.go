@@ -83,7 +83,7 @@ func TestFailedAttemptIsTriedAgainAfterTheDelay(t *testing.T) {
 		if s := r.subtask(0, 0); s.Status != job.SubtaskFailed || s.Error != "exited with code 3" || s.Output != "begun\nboom\n" || *s.ExitCode != 3 {
 			t.Errorf("failed attempt shows as %+v", s)
 		}
-		if used := r.store.record.Tasks["a"].Attempts[0]; used != 1 {
+		if used := r.says(0).Used; used != 1 {
 			t.Errorf("record says %d attempts are used, want 1", used)
 		}
 		pass(9 * time.Second)
@@ -122,7 +122,7 @@ func TestSubtaskOutOfAttemptsFailsTheJob(t *testing.T) {
 		if s := r.master.Snapshot(); s.Status != job.StatusFailing || s.Tasks[1].Subtasks[0].Status != job.SubtaskCanceling {
 			t.Errorf("job is %s and b is %s, want FAILING and CANCELING", s.Status, s.Tasks[1].Subtasks[0].Status)
 		}
-		r.end(gateway.AttemptEnd{Attempt: attempt("b", 0, 1), Outcome: gateway.OutcomeCanceled})
+		r.end(canceledEnd(attempt("b", 0, 1)))
 		snap := r.finishes(job.StatusFailed)
 		want := `task "a", subtask 0: exited with code 3 (attempt 2 of 2); its last output: "boom"`
 		if snap.Error != want {
@@ -139,11 +139,12 @@ func TestSubtaskOutOfAttemptsFailsTheJob(t *testing.T) {
 func TestDeploymentCarriesTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		spec := node("a", 2)
+		spec.Func, spec.Command = "f", nil
 		spec.Timeout, spec.Dir, spec.Env = job.Duration(2*time.Second), "/d", map[string]string{"K": "v"}
 		r := begin(t, graph(spec))
 		r.expect("first", "a/0#1", "a/1#1")
 		d := r.worker.deployed[1]
-		if d.Timeout != 2*time.Second || d.Dir != "/d" || d.Env["K"] != "v" || d.Parallelism != 2 || d.Command[1] != "a" || d.Attempt != attempt("a", 1, 1) {
+		if d.Timeout != 2*time.Second || d.Dir != "/d" || d.Env["K"] != "v" || d.Parallelism != 2 || d.Func != "f" || d.Slot == "" || d.Attempt != attempt("a", 1, 1) {
 			t.Errorf("deployed %+v, want what the task says", d)
 		}
 		r.end(gateway.AttemptEnd{Attempt: d.Attempt, Outcome: gateway.OutcomeFailed, Reason: "timed out after 2s"})
@@ -153,23 +154,22 @@ func TestDeploymentCarriesTheTask(t *testing.T) {
 	})
 }
 
-func TestReportsThatDoNotFitAreIgnored(t *testing.T) {
+func TestReportsThatDoNotFitAreSettledAndIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := prepare(t, graph(retry(node("a", 1), 2, 0), node("b", 1, "a")))
+		r := begin(t, graph(retry(node("a", 1), 2, 0), node("b", 1, "a")))
 		report := func(id gateway.AttemptID) {
-			r.master.AttemptEnded(gateway.AttemptEnd{Attempt: id, Outcome: gateway.OutcomeFinished, ExitCode: new(0)})
+			t.Helper()
+			if err := r.master.AttemptsEnded(t.Context(), r.worker.who, []gateway.AttemptEnd{finished(id)}); err != nil {
+				t.Errorf("report of %+v: %v, want it settled", id, err)
+			}
 		}
-		report(attempt("a", 0, 1)) // before Run
-		r.run()
 		r.expect("first", "a/0#1")
-		old := attempt("a", 0, 1)
-		old.Epoch = 6
-		report(old)
 		foreign := attempt("a", 0, 1)
 		foreign.Job = "other"
 		report(foreign)
 		report(attempt("a", 5, 1))
-		report(attempt("a", 0, 2))
+		report(attempt("x", 0, 1))
+		report(attemptOf(6, "a", 0, 1))
 		r.expect("after reports of others")
 		r.fail("a", 0, 1)
 		r.expect("after a failure", "a/0#2")
@@ -180,7 +180,9 @@ func TestReportsThatDoNotFitAreIgnored(t *testing.T) {
 		report(attempt("a", 0, 2)) // twice
 		r.finish("b", 0, 1)
 		r.finishes(job.StatusFinished)
-		report(attempt("b", 0, 1)) // after Run
+		if err := r.master.AttemptsEnded(t.Context(), r.worker.who, nil); !errors.Is(err, gateway.ErrStopped) {
+			t.Errorf("report after Run: %v, want ErrStopped", err)
+		}
 	})
 }
 
@@ -203,20 +205,18 @@ func TestOneSlotServesAllInOrder(t *testing.T) {
 func TestWorkerTroubleIsNoFailureOfTheJob(t *testing.T) {
 	for name, c := range map[string]struct {
 		attempt int // the one that runs in the end
-		set     func(*worker)
+		set     func(*host)
 	}{
-		"no slot at deployment": {1, func(w *worker) {
-			w.deployErr = failTimes(3, gateway.ErrNoSlot)
+		"no slot at deployment": {4, func(w *host) {
+			fail := failTimes(3, gateway.ErrNoSlot)
+			w.refuse = func(gateway.Deployment) error { return fail(0) }
 		}},
-		"worker stopped": {1, func(w *worker) {
-			fail := failTimes(3, gateway.ErrStopped)
-			w.slotErr = func() error { return fail(0) }
-		}},
-		"ended by the worker": {4, func(w *worker) {
+		"a call that fails": {1, func(w *host) { w.deployErr = failTimes(3, errors.New("unreachable")) }},
+		"ended by the worker": {4, func(w *host) {
 			fail := failTimes(3, errors.New("any"))
-			w.onDeploy = func(d gateway.Deployment, _ gateway.JobMaster) {
+			w.onDeploy = func(d gateway.Deployment) {
 				if fail(0) != nil {
-					w.end(gateway.AttemptEnd{Attempt: d.Attempt, Outcome: gateway.OutcomeCanceled})
+					w.end(canceledEnd(d.Attempt))
 				}
 			}
 		}},
@@ -236,26 +236,17 @@ func TestWorkerTroubleIsNoFailureOfTheJob(t *testing.T) {
 	}
 }
 
-func failTimes(times int, err error) func(int) error {
-	return func(int) error {
-		if times--; times >= 0 {
-			return err
-		}
-		return nil
-	}
-}
-
 func TestEndMayBeReportedBeforeDeployReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, graph(node("a", 3), node("b", 3, "a")), slots(1), with(func(r *rig) {
-			r.worker.onDeploy = func(d gateway.Deployment, _ gateway.JobMaster) {
-				r.worker.end(gateway.AttemptEnd{Attempt: d.Attempt, Outcome: gateway.OutcomeFinished, ExitCode: new(0)})
-			}
+			r.worker.onDeploy = func(d gateway.Deployment) { r.worker.end(finished(d.Attempt)) }
 		}))
 		r.finishes(job.StatusFinished)
-		if n := len(r.worker.deployed); n != 6 {
-			t.Errorf("%d attempts, want 6", n)
-		}
+		r.set(func() {
+			if n := len(r.worker.deployed); n != 6 {
+				t.Errorf("%d attempts, want 6", n)
+			}
+		})
 	})
 }
 
@@ -266,13 +257,16 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		`task "a" needs "x"`:        graph(node("a", 1, "x")),
 		"a cycle: 2 of 3":           graph(node("a", 1), node("b", 1, "c"), node("c", 1, "b")),
 	} {
-		_, err := New(Config{Job: jobstore.Job{ID: "j", Graph: g}, Executor: newWorker(1), Progress: &store{}})
+		_, err := New(Config{Job: jobstore.Job{ID: "j", Graph: g}, Resources: &cluster{}, Workers: &cluster{}, Progress: &store{}})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "job j") {
 			t.Errorf("New returned %v, want an error of job j with %q", err, want)
 		}
 	}
-	if _, err := New(Config{Job: jobstore.Job{Graph: graph(node("a", 1))}}); err == nil {
-		t.Error("New accepted a configuration without executor and store")
+	_, err := New(Config{Job: jobstore.Job{Graph: graph(node("a", 1))}, Failures: -1})
+	for _, field := range []string{"Resources", "Workers", "Progress", "Failures"} {
+		if err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("New returned %v, want an error that names %s", err, field)
+		}
 	}
 }
 

@@ -10,16 +10,23 @@ import (
 	"github.com/coordd/coordd/jobstore"
 )
 
+// progress makes a record.
+func progress(say func(p *jobstore.Progress)) jobstore.Progress {
+	var p jobstore.Progress
+	say(&p)
+	return p
+}
+
 func TestResumeRunsOnlyWhatIsNotRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begunAt := time.Now().Add(-time.Hour)
-		r := begin(t, graph(node("a", 2), retry(node("b", 3, "a"), 3, 0), node("c", 1, "b")), recorded(jobstore.Progress{
-			StartedAt: begunAt,
-			Tasks: map[string]jobstore.TaskProgress{
-				"a": {Finished: []jobstore.Finished{{Index: 1, Attempt: 1, Epoch: 5}, {Index: 0, Attempt: 2, Epoch: 5}}},
-				"b": {Finished: []jobstore.Finished{{Index: 1, Attempt: 1, Epoch: 6}}, Attempts: map[int]int{2: 2}},
-			},
-		}))
+		r := begin(t, graph(node("a", 2), retry(node("b", 3, "a"), 3, 0), node("c", 1, "b")), recorded(progress(func(p *jobstore.Progress) {
+			p.StartedAt = begunAt
+			p.Finish(1, 5, 1, false)
+			p.Finish(0, 5, 2, false)
+			p.Finish(3, 6, 1, false)
+			p.Fail(4, 6, 2, 2)
+		})))
 		r.expect("resumed", "b/0#1", "b/2#3")
 		snap := r.master.Snapshot()
 		if a := snap.Tasks[0].Subtasks[0]; a.Status != job.SubtaskFinished || a.Attempt != 2 || a.Epoch != 5 || *a.ExitCode != 0 {
@@ -29,9 +36,16 @@ func TestResumeRunsOnlyWhatIsNotRecorded(t *testing.T) {
 			t.Errorf("job started at %v, want %v as recorded", snap.StartedAt, begunAt)
 		}
 		r.finish("b", 0, 1)
-		got := r.store.record.Tasks["b"]
-		if len(got.Finished) != 2 || got.Attempts[2] != 2 || len(r.store.record.Tasks["a"].Finished) != 2 {
-			t.Errorf("the new record forgot the old: %+v", r.store.record)
+		for n, want := range []jobstore.Recorded{
+			{Finished: true, Epoch: 5, Attempt: 2},
+			{Finished: true, Epoch: 5, Attempt: 1},
+			{Finished: true, Epoch: 7, Attempt: 1},
+			{Finished: true, Epoch: 6, Attempt: 1},
+			{Epoch: 6, Attempt: 2, Used: 2},
+		} {
+			if got := r.says(n); got != want {
+				t.Errorf("the record says of subtask %d %+v, want %+v", n, got, want)
+			}
 		}
 		r.finish("b", 2, 3)
 		r.expect("at last", "c/0#1")
@@ -42,9 +56,7 @@ func TestResumeRunsOnlyWhatIsNotRecorded(t *testing.T) {
 
 func TestAttemptsAreCountedOverAllTerms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := begin(t, graph(retry(node("a", 1), 3, 0)), recorded(jobstore.Progress{
-			Tasks: map[string]jobstore.TaskProgress{"a": {Attempts: map[int]int{0: 2}}},
-		}))
+		r := begin(t, graph(retry(node("a", 1), 3, 0)), recorded(progress(func(p *jobstore.Progress) { p.Fail(0, 6, 2, 2) })))
 		r.expect("the third", "a/0#3")
 		r.fail("a", 0, 3)
 		r.finishes(job.StatusFailed)
@@ -53,9 +65,7 @@ func TestAttemptsAreCountedOverAllTerms(t *testing.T) {
 
 func TestExhaustedSubtaskInTheRecordFailsTheJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := begin(t, graph(node("a", 2), node("b", 1)), recorded(jobstore.Progress{
-			Tasks: map[string]jobstore.TaskProgress{"a": {Attempts: map[int]int{1: 1}}},
-		}))
+		r := begin(t, graph(node("a", 2), node("b", 1)), recorded(progress(func(p *jobstore.Progress) { p.Fail(1, 6, 1, 1) })))
 		snap := r.finishes(job.StatusFailed)
 		r.expect("nothing")
 		if want := `task "a", subtask 1: all 1 attempts failed in an earlier term`; snap.Error != want {
@@ -66,13 +76,15 @@ func TestExhaustedSubtaskInTheRecordFailsTheJob(t *testing.T) {
 
 func TestCompleteRecordFinishesWithoutRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := begin(t, graph(node("a", 1)), recorded(jobstore.Progress{
-			Tasks: map[string]jobstore.TaskProgress{"a": {Finished: []jobstore.Finished{{Attempt: 1, Epoch: 3, Output: "42\n"}}}},
+		r := begin(t, graph(node("a", 1)), recorded(progress(func(p *jobstore.Progress) { p.Finish(0, 3, 1, true) })), with(func(r *rig) {
+			r.store.keep(r.store.record, []jobstore.Output{{Task: "a", Text: "42\n", Result: []byte("42")}})
+			r.store.outputsErr = failTimes(1, gateway.ErrNotLeader)
+			r.cluster.registerErr = failTimes(99, gateway.ErrNotLeaderYet)
 		}))
 		snap := r.finishes(job.StatusFinished)
 		r.expect("nothing")
-		if got := snap.Tasks[0].Subtasks[0].Output; got != "42\n" {
-			t.Errorf("output %q was recovered, want %q", got, "42\n")
+		if got := snap.Tasks[0].Subtasks[0]; got.Output != "42\n" || got.Result != "42" {
+			t.Errorf("%+v was recovered, want output and result", got)
 		}
 	})
 }
@@ -80,9 +92,7 @@ func TestCompleteRecordFinishesWithoutRunning(t *testing.T) {
 // A canceled job that could not yet be read still reports what had finished.
 func TestCancelBeforeTheRecordWasReadKeepsWhatHasFinished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := prepare(t, graph(node("a", 1), node("b", 1, "a")), recorded(jobstore.Progress{
-			Tasks: map[string]jobstore.TaskProgress{"a": {Finished: []jobstore.Finished{{Attempt: 1, Epoch: 3}}}},
-		}))
+		r := prepare(t, graph(node("a", 1), node("b", 1, "a")), recorded(progress(func(p *jobstore.Progress) { p.Finish(0, 3, 1, false) })))
 		r.store.readErr = failTimes(1, gateway.ErrNotLeader)
 		r.run()
 		synctest.Wait()

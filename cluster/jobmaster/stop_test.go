@@ -11,6 +11,7 @@ import (
 	"github.com/coordd/coordd/job"
 	"github.com/coordd/coordd/jobstore"
 	"github.com/coordd/coordd/leader"
+	"github.com/coordd/coordd/rpc"
 	"github.com/coordd/coordd/txn"
 )
 
@@ -44,7 +45,7 @@ func TestCancelInEachState(t *testing.T) {
 			options: []option{with(func(r *rig) { r.worker.stubborn = true })},
 			reach:   func(r *rig) { r.fail("a", 0, 1); pass(time.Hour); r.fail("a", 0, 2) },
 			after: func(r *rig) {
-				r.end(gateway.AttemptEnd{Attempt: attempt("a", 1, 1), Outcome: gateway.OutcomeCanceled})
+				r.end(canceledEnd(attempt("a", 1, 1)))
 			},
 			want: []job.SubtaskStatus{"FAILED", "CANCELED", "CANCELED"},
 		},
@@ -91,46 +92,53 @@ func TestCancelReachesAnAttemptThatIsBeingDeployed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		deploying := make(chan struct{})
 		r := begin(t, graph(node("a", 1)), with(func(r *rig) {
-			r.worker.onDeploy = func(gateway.Deployment, gateway.JobMaster) { <-deploying }
+			r.worker.onDeploy = func(gateway.Deployment) { <-deploying }
 		}))
 		r.expect("first", "a/0#1")
 		r.master.Cancel()
 		synctest.Wait()
-		if n := len(r.worker.canceled); n != 0 {
-			t.Errorf("an attempt was canceled before it was deployed")
-		}
+		r.set(func() {
+			if n := len(r.worker.canceled); n != 0 {
+				t.Errorf("an attempt was canceled before it was deployed")
+			}
+		})
 		close(deploying)
 		r.finishes(job.StatusCanceled)
-		if n := len(r.worker.canceled); n != 1 {
-			t.Errorf("%d attempts were canceled, want 1", n)
-		}
+		r.set(func() {
+			if n := len(r.worker.canceled); n != 1 {
+				t.Errorf("%d attempts were canceled, want 1", n)
+			}
+		})
 	})
 }
 
-func TestLostLeadershipStopsLocally(t *testing.T) {
+func TestLostLeadershipLeavesWorkersAlone(t *testing.T) {
 	for name, c := range map[string]struct {
 		options []option
 		reach   func(r *rig)
-		cancels int
 	}{
-		"running":            {cancels: 2},
+		"running":            {},
 		"waiting for a slot": {options: []option{slots(0)}},
-		"reading":            {options: []option{with(func(r *rig) { r.store.readErr = failTimes(99, errors.New("away")) })}},
+		"reading":            {options: []option{recovered(), with(func(r *rig) { r.store.readErr = failTimes(99, errors.New("away")) })}},
+		"reconciling":        {options: []option{recovered(), with(func(r *rig) { r.cluster.holdersKnown = make(chan struct{}) })}},
 		"writing": {
 			options: []option{with(func(r *rig) { r.store.gate = make(chan struct{}) })},
 			reach:   func(r *rig) { r.finish("a", 0, 1) },
-			cancels: 1,
+		},
+		"deploying": {options: []option{with(func(r *rig) { r.worker.frozen = true })}},
+		"canceling": {
+			options: []option{with(func(r *rig) { r.worker.stubborn = true })},
+			reach:   func(r *rig) { r.master.Cancel(); synctest.Wait(); r.worker.canceled = nil },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				options := append([]option{with(func(r *rig) { r.worker.stubborn = true })}, c.options...)
-				r := begin(t, graph(node("a", 2), node("b", 1, "a")), options...)
+				r := begin(t, graph(node("a", 2), node("b", 1, "a")), c.options...)
 				synctest.Wait()
 				if c.reach != nil {
 					c.reach(r)
 				}
-				before := r.writeCount()
+				before, held, running := r.writeCount(), len(r.worker.slots), len(r.worker.running)
 				r.cancel()
 				snap, err := r.result()
 				if !errors.Is(err, context.Canceled) || snap.Status != job.StatusSuspended || r.master.Snapshot().Status != job.StatusSuspended {
@@ -139,9 +147,12 @@ func TestLostLeadershipStopsLocally(t *testing.T) {
 				if n := r.writeCount() - before; n != 0 {
 					t.Errorf("%d writes after leadership was lost, want none", n)
 				}
-				if n := len(r.worker.canceled); n != c.cancels {
-					t.Errorf("%d attempts were canceled, want %d", n, c.cancels)
-				}
+				r.set(func() {
+					if len(r.worker.canceled) > 0 || len(r.worker.slots) != held || len(r.worker.running) != running || len(r.worker.parted) > 0 {
+						t.Errorf("%d attempts canceled, %d of %d running, %d of %d slots held, parted %q; want all left as it was",
+							len(r.worker.canceled), len(r.worker.running), running, len(r.worker.slots), held, r.worker.parted)
+					}
+				})
 			})
 		})
 	}
@@ -156,21 +167,22 @@ func TestErrorsThatEndTheRun(t *testing.T) {
 		"damaged record": {func(r *rig) { r.store.readErr = failTimes(1, jobstore.ErrDamaged) }, jobstore.ErrDamaged},
 		"newer record":   {func(r *rig) { r.store.readErr = failTimes(1, jobstore.ErrNewerFormat) }, jobstore.ErrNewerFormat},
 		"unfitting record": {func(r *rig) {
-			r.store.record.Tasks = map[string]jobstore.TaskProgress{"a": {Finished: []jobstore.Finished{{Index: 2}}}}
+			r.store.record.Finish(3, 6, 1, false)
 		}, jobstore.ErrDamaged},
-		"unknown task": {func(r *rig) {
-			r.store.record.Tasks = map[string]jobstore.TaskProgress{"x": {}}
-		}, jobstore.ErrDamaged},
+		"missing output":    {func(r *rig) { r.store.record.Finish(0, 6, 1, true) }, jobstore.ErrDamaged},
 		"fenced write":      {func(r *rig) { r.store.writeErr = failTimes(1, leader.ErrFenced) }, leader.ErrFenced},
 		"record is gone":    {func(r *rig) { r.store.writeErr = failTimes(1, jobstore.ErrNotFound) }, jobstore.ErrNotFound},
 		"fenced deployment": {func(r *rig) { r.worker.deployErr = failTimes(1, gateway.ErrFencingToken) }, gateway.ErrFencingToken},
+		"fenced attempt": {func(r *rig) {
+			r.worker.refuse = func(gateway.Deployment) error { return gateway.ErrFencingToken }
+		}, gateway.ErrFencingToken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := begin(t, graph(node("a", 2), node("b", 1, "a")), with(c.set), with(func(r *rig) {
-					r.worker.onDeploy = func(d gateway.Deployment, _ gateway.JobMaster) {
+				r := begin(t, graph(node("a", 2), node("b", 1, "a")), recovered(), with(c.set), with(func(r *rig) {
+					r.worker.onDeploy = func(d gateway.Deployment) {
 						if d.Attempt.Subtask == 0 {
-							r.worker.end(gateway.AttemptEnd{Attempt: d.Attempt, Outcome: gateway.OutcomeFinished, ExitCode: new(0)})
+							r.worker.end(finished(d.Attempt))
 						}
 					}
 				}))
@@ -178,17 +190,28 @@ func TestErrorsThatEndTheRun(t *testing.T) {
 				if !errors.Is(err, c.want) || snap.Status != job.StatusSuspended {
 					t.Errorf("Run returned %s and %v, want SUSPENDED and %v", snap.Status, err, c.want)
 				}
-				if n := len(r.worker.running); n != 0 {
-					t.Errorf("%d attempts were left running", n)
-				}
+				r.set(func() {
+					if n := len(r.worker.canceled); n != 0 {
+						t.Errorf("%d attempts were canceled: they are left to the next leader", n)
+					}
+				})
 			})
 		})
 	}
 }
 
+func TestANewJobBeginsWithoutReadingItsEmptyRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := begin(t, graph(node("a", 1)), with(func(r *rig) { r.store.readErr = failTimes(99, errors.New("away")) }))
+		r.expect("first", "a/0#1")
+		r.finish("a", 0, 1)
+		r.finishes(job.StatusFinished)
+	})
+}
+
 func TestStoreTroubleIsWaitedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := begin(t, graph(node("a", 2), node("b", 1, "a")), with(func(r *rig) {
+		r := begin(t, graph(node("a", 2), node("b", 1, "a")), recovered(), with(func(r *rig) {
 			r.store.readErr = failTimes(4, errors.New("away"))
 			r.store.writeErr = failTimes(4, errors.New("away"))
 		}))
@@ -196,6 +219,7 @@ func TestStoreTroubleIsWaitedOut(t *testing.T) {
 		r.expect("first", "a/0#1", "a/1#1")
 		r.finish("a", 0, 1)
 		r.finish("a", 1, 1)
+		pass(time.Second) // the fourth write fails before, the fifth comes after
 		r.expect("while nothing can be recorded")
 		pass(time.Minute)
 		r.expect("when the store is back", "b/0#1")
@@ -218,5 +242,42 @@ func TestRecordThatIsTooLargeFailsTheJob(t *testing.T) {
 		if got := snap.Tasks[0].Subtasks[0].Status; got != job.SubtaskFinished || snap.Error == "" {
 			t.Errorf("a/0 is %s and the error is %q, want FINISHED and a reason", got, snap.Error)
 		}
+	})
+}
+
+func TestPanicWaitsForNoCallThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := prepare(t, graph(node("a", 1)), with(func(r *rig) { r.worker.frozen = true }))
+		ended := make(chan time.Duration, 1)
+		begun := time.Now()
+		go func() {
+			defer func() { ended <- time.Since(begun) }()
+			defer func() { _ = recover() }()
+			_, _ = r.master.Run(t.Context())
+		}()
+		synctest.Wait() // the worker has offered its slots, and Deploy hangs
+		_ = r.master.endpoint.Tell(func() { panic("a defect") })
+		if took := <-ended; took != 0 {
+			t.Errorf("Run ended %v after the panic, want at once", took)
+		}
+	})
+}
+
+func TestPanicInACallComesOutOfRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := prepare(t, graph(node("a", 1)), recovered(), with(func(r *rig) {
+			r.store.readErr = func(int) error { panic("a defect") }
+		}))
+		defer func() {
+			err, _ := recover().(error)
+			if p, ok := errors.AsType[*rpc.PanicError](err); !ok || p.Value != "a defect" {
+				t.Errorf("Run ended with %v, want the panic", err)
+			}
+			if err := r.master.DisconnectWorker(t.Context(), r.worker.who, "it goes"); !errors.Is(err, gateway.ErrStopped) {
+				t.Errorf("call after the panic: %v, want ErrStopped", err)
+			}
+		}()
+		_, err := r.master.Run(t.Context())
+		t.Errorf("Run returned %v, want a panic", err)
 	})
 }

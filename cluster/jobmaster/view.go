@@ -1,6 +1,7 @@
 package jobmaster
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,11 +22,14 @@ type view struct {
 	shared []bool
 	// cached is the last snapshot taken, while nothing has changed since.
 	cached *job.Snapshot
+	// counts are how many subtasks are in each status.
+	counts map[job.SubtaskStatus]int
 }
 
 func newView(j jobstore.Job, epoch leader.Epoch) *view {
 	v := &view{
 		shared: make([]bool, len(j.Graph.Tasks)),
+		counts: map[job.SubtaskStatus]int{},
 		live: job.Snapshot{
 			ID: j.ID, Name: j.Graph.Name, Status: job.StatusInitializing,
 			SubmittedAt: j.SubmittedAt, Epoch: int64(epoch),
@@ -37,6 +41,7 @@ func newView(j jobstore.Job, epoch leader.Epoch) *view {
 		for n := range subtasks {
 			subtasks[n] = job.SubtaskSnapshot{Index: n, Status: job.SubtaskCreated}
 		}
+		v.counts[job.SubtaskCreated] += len(subtasks)
 		v.live.Tasks[i] = job.TaskSnapshot{ID: spec.ID, Subtasks: subtasks}
 	}
 	return v
@@ -83,5 +88,18 @@ func (v *view) change(s *subtask, edit func(*job.SubtaskSnapshot)) {
 		v.live.Tasks[i].Subtasks = slices.Clone(v.live.Tasks[i].Subtasks)
 		v.shared[i] = false
 	}
-	edit(&v.live.Tasks[i].Subtasks[s.index])
+	now := &v.live.Tasks[i].Subtasks[s.index]
+	before := now.Status
+	edit(now)
+	if now.Status != before {
+		v.counts[before]--
+		v.counts[now.Status]++
+	}
+}
+
+// count returns how many subtasks are in each status.
+func (v *view) count() map[job.SubtaskStatus]int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return maps.Clone(v.counts)
 }

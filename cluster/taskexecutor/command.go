@@ -17,8 +17,9 @@ import (
 	"github.com/coordd/coordd/job"
 )
 
-// command prepares the attempt's process. Its error is a reason for people.
-func command(d gateway.Deployment, base string) (*exec.Cmd, error) {
+// command prepares the attempt's process. base is the folder for commands that name
+// none, home the attempt's own. Its error is a reason for people.
+func command(d gateway.Deployment, base, home string) (*exec.Cmd, error) {
 	if len(d.Command) == 0 {
 		return nil, errors.New("the task has no command; add `command: [PROGRAM, ARG...]` to it")
 	}
@@ -39,14 +40,14 @@ func command(d gateway.Deployment, base string) (*exec.Cmd, error) {
 		return nil, startReason(d.Command[0], cmd.Err)
 	}
 	cmd.Dir = dir
-	cmd.Env = environ(d)
+	cmd.Env = environ(d, home)
 	cmd.SysProcAttr = process.Attributes()
 	return cmd, nil
 }
 
 // environ is the worker's environment, the task's, and what identifies the
 // attempt, which neither can override.
-func environ(d gateway.Deployment) []string {
+func environ(d gateway.Deployment, home string) []string {
 	env := os.Environ()
 	for _, name := range slices.Sorted(maps.Keys(d.Env)) {
 		env = append(env, name+"="+d.Env[name])
@@ -58,6 +59,9 @@ func environ(d gateway.Deployment) []string {
 		job.EnvParallelism+"="+strconv.Itoa(max(d.Parallelism, 1)),
 		job.EnvAttempt+"="+strconv.Itoa(d.Attempt.N),
 		job.EnvEpoch+"="+d.Attempt.Epoch.String(),
+		job.EnvWork+"="+filepath.Join(home, workName),
+		job.EnvInputs+"="+filepath.Join(home, inputsName),
+		job.EnvOutput+"="+filepath.Join(home, outputName),
 	)
 }
 

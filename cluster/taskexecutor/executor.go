@@ -8,209 +8,259 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/internal/process"
 	"github.com/coordd/coordd/job"
+	"github.com/coordd/coordd/leader"
+	"github.com/coordd/coordd/retrieval"
+	"github.com/coordd/coordd/rpc"
 )
 
-var _ gateway.TaskExecutor = (*Executor)(nil)
-
-const (
-	defaultTermGrace  = 5 * time.Second
-	defaultOutputTail = 4 << 10
-)
-
-// Config configures an Executor.
-type Config struct {
-	// ID names the executor in slots and logs. It must not be empty.
-	ID string
-	// Slots is how many attempts run at once. It must be at least 1.
-	Slots int
-	// Logger is the sink of log lines; nil discards them.
-	Logger hclog.Logger
-	// TermGrace is the time between TERM and KILL; zero means 5 s.
-	TermGrace time.Duration
-	// OutputTail is how many bytes of an attempt's stdout and stderr together are
-	// kept, the last ones; zero means 4 KiB.
-	OutputTail int
-	// Dir is the working folder of commands that name none, and the base of
-	// relative ones; empty means the process's own.
-	Dir string
-}
-
-func (c *Config) validate() error {
-	switch {
-	case c.ID == "":
-		return errors.New("task executor: ID is empty; give the worker a name")
-	case c.Slots < 1:
-		return fmt.Errorf("task executor %s: Slots is %d; a worker needs at least 1", c.ID, c.Slots)
-	case c.TermGrace < 0 || c.OutputTail < 0:
-		return fmt.Errorf("task executor %s: TermGrace and OutputTail must not be negative", c.ID)
-	}
-	if c.Logger == nil {
-		c.Logger = hclog.NewNullLogger()
-	}
-	if c.TermGrace == 0 {
-		c.TermGrace = defaultTermGrace
-	}
-	if c.OutputTail == 0 {
-		c.OutputTail = defaultOutputTail
-	}
-	return nil
-}
-
-// Executor runs attempts. Its methods may be called by any goroutine, at any
-// time: before Run they wait for it, after Run they fail with ErrStopped.
+// Executor is a worker. The methods of gateway.TaskExecutor may be called by any
+// goroutine, at any time: before Run, and after one that could not begin, they fail with
+// rpc.ErrNotStarted, after Run with ErrStopped.
 type Executor struct {
-	cfg     Config
-	log     hclog.Logger
-	ran     atomic.Bool
-	started chan struct{}
-	// calls carries every access to the slots to Run's goroutine, which owns them.
-	calls    chan func(*slots)
-	done     chan struct{}
-	spawner  *process.Spawner
-	attempts sync.WaitGroup
+	cfg  Config
+	self gateway.Worker
+	log  hclog.Logger
+	ran  atomic.Bool
+	// retired says that the worker shall drain, from its start if need be.
+	retired atomic.Bool
+	// spawner starts commands, folders is where they are; Run makes both work.
+	spawner *process.Spawner
+	folders *folders
+	// managers and masters say how long registrations take.
+	managers, masters rpc.Pace
+
+	endpoint *rpc.Endpoint
+	// state is the endpoint's, and so is what is below.
+	state *state
+	// armed is when tick is scheduled, zero for never, and disarm cancels that.
+	armed  time.Time
+	disarm func()
+	// over is closed when the state is over.
+	over   chan struct{}
+	closed bool
 }
 
-// New returns an executor that Run brings to life. It fails when the
-// configuration is invalid, and says which field is.
+// New returns an executor that Run brings to life. It fails when the configuration is
+// invalid, and says which field is.
 func New(cfg Config) (*Executor, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Executor{
+	cfg = cfg.withDefaults()
+	e := &Executor{
 		cfg:     cfg,
+		self:    gateway.Worker{ID: cfg.ID, Instance: uuid.NewString(), Address: cfg.Address},
 		log:     cfg.Logger.With("component", "task_executor", "worker", cfg.ID),
-		started: make(chan struct{}),
-		calls:   make(chan func(*slots)),
-		done:    make(chan struct{}),
 		spawner: process.NewSpawner(),
-	}, nil
+		disarm:  func() {},
+		over:    make(chan struct{}),
+	}
+	var err error
+	e.endpoint, err = rpc.NewEndpoint(rpc.EndpointConfig{
+		Name: "task_executor", OnStart: e.start, OnStop: e.stop, AfterCalls: e.settle, Checked: cfg.checked,
+	})
+	if err != nil {
+		return nil, err
+	}
+	peers, err := rpc.NewHeartbeatReceiver(e.endpoint, func(l *link) { l.conn.Reconnect(rpc.ErrHeartbeatTimeout) })
+	if err != nil {
+		return nil, err
+	}
+	e.state = newState(cfg, e.self, peers, e.log)
+	e.state.world = world{follow: e.masterConnection, remove: e.remove}
+	e.state.manager.link.conn, err = e.managerConnection()
+	return e, err
 }
 
-// Run serves until ctx ends. From then on deployments and slot requests are
-// refused, running attempts get TERM, and KILL after the grace; Run returns ctx's
-// error when all of them have ended and were reported. It may be called once.
+// Worker returns the name under which the executor registers. No two executors have
+// the same instance.
+func (e *Executor) Worker() gateway.Worker { return e.self }
+
+// Retire drains the worker as Drain does, at the wish of its own process: it takes
+// nothing new, and when it is empty Run returns nil. It does not block, and may be
+// called at any time.
+func (e *Executor) Retire() {
+	e.retired.Store(true)
+	e.tell((*state).drain) // before Run, its start sees to it
+}
+
+// Run works until ctx ends, and returns its error, or until the worker is drained, and
+// returns nil. Then calls that ask for something new are refused; running attempts get
+// TERM, and KILL after the grace; what masters that are there have not settled is
+// reported for 3 s more; and everybody is told that the worker goes. Other errors:
+// gateway.ErrRejected when the resource manager never accepts this worker;
+// ErrUnregistered; ErrFolderInUse; that DataDir cannot be used; or an *rpc.PanicError.
+// It may be called once. It waits for functions, however they take their context's end.
 func (e *Executor) Run(ctx context.Context) error {
 	if !e.ran.CompareAndSwap(false, true) {
 		return fmt.Errorf("task executor %s: Run was called twice", e.cfg.ID)
 	}
-	close(e.started)
+	err := e.run(ctx)
+	if err != nil && !errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("task executor %s: %w", e.cfg.ID, err)
+	}
+	return err
+}
+
+func (e *Executor) run(ctx context.Context) error {
+	f, left, err := openFolders(ctx, e.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	if left != nil {
+		e.log.Warn("not all that a former worker left can be removed", "folder", f.root, "error", left)
+	}
 	var spawning sync.WaitGroup
 	spawning.Go(e.spawner.Run)
 
-	s := newSlots(e.cfg.ID, e.cfg.Slots)
-	end := ctx.Done()
-	for !s.stopped || s.running() > 0 {
-		select {
-		case call := <-e.calls:
-			call(s)
-		case <-end:
-			end = nil
-			s.stop()
-		}
-	}
-	close(e.done)
-	e.attempts.Wait()
+	life, end := context.WithCancel(ctx)
+	defer end()
+	lasting := context.WithoutCancel(ctx) // attempts are seen to their ends
+	e.folders, e.state.folders = f, f
+	e.state.world.end = end
+	e.state.world.launch = func(a *attempt) { e.launch(lasting, a) }
+	err = e.endpoint.Run(life)
+
 	e.spawner.Stop()
 	spawning.Wait()
-	return ctx.Err()
-}
-
-// RequestSlot implements gateway.TaskExecutor.
-func (e *Executor) RequestSlot(ctx context.Context, id job.ID) (gateway.Slot, error) {
-	w := &waiter{job: id, grant: make(chan gateway.Slot, 1)}
-	if err := e.ask(ctx, func(s *slots) { s.request(w) }); err != nil {
-		return "", fmt.Errorf("request a slot for job %s at worker %s: %w", id, e.cfg.ID, err)
+	if closing := f.close(); closing != nil {
+		e.log.Warn("the worker's folder cannot be given up", "folder", f.root, "error", closing)
 	}
-	select {
-	case slot, ok := <-w.grant:
-		if !ok {
-			return "", fmt.Errorf("request a slot for job %s at worker %s: %w", id, e.cfg.ID, gateway.ErrStopped)
-		}
-		return slot, nil
-	case <-ctx.Done():
-		e.tell(func(s *slots) { s.withdraw(w) })
-		return "", fmt.Errorf("request a slot for job %s at worker %s: %w", id, e.cfg.ID, ctx.Err())
-	}
-}
-
-// FreeSlot implements gateway.TaskExecutor. A slot in which an attempt still
-// runs is given to others when the attempt has ended.
-func (e *Executor) FreeSlot(slot gateway.Slot) {
-	select {
-	case <-e.started:
-		e.tell(func(s *slots) { s.free(slot) })
-	default: // nothing can be allocated yet
-	}
-}
-
-// Deploy implements gateway.TaskExecutor.
-func (e *Executor) Deploy(ctx context.Context, slot gateway.Slot, d gateway.Deployment, master gateway.JobMaster) error {
-	a := newAttempt(d, e.log)
-	reply := make(chan error, 1)
-	err := e.ask(ctx, func(s *slots) {
-		err := s.deploy(slot, a)
-		if err == nil {
-			e.attempts.Go(func() { e.attend(a, master) })
-		}
-		reply <- err
-	})
-	if err == nil {
-		err = <-reply
-	}
-	if err != nil {
-		return fmt.Errorf("deploy %s at worker %s: %w", label(d.Attempt), e.cfg.ID, err)
-	}
-	return nil
-}
-
-// CancelAttempt implements gateway.TaskExecutor. An executor that has stopped has
-// no attempts, so there it does nothing either.
-func (e *Executor) CancelAttempt(ctx context.Context, id gateway.AttemptID) error {
-	err := e.ask(ctx, func(s *slots) { s.cancel(id) })
-	if err != nil && !errors.Is(err, gateway.ErrStopped) {
-		return fmt.Errorf("cancel %s at worker %s: %w", label(id), e.cfg.ID, err)
-	}
-	return nil
-}
-
-// attend sees one attempt through: from its start to the report of its end.
-func (e *Executor) attend(a *attempt, master gateway.JobMaster) {
-	end := a.run(e.spawner, e.cfg)
-	a.log.Debug("attempt ended", "outcome", end.Outcome, "reason", end.Reason)
-	// The slot is empty before the master hears of the end: it may deploy into it.
-	e.tell(func(s *slots) { s.ended(a) })
-	master.AttemptEnded(end)
-}
-
-// ask has Run's goroutine make the call. It returns nil when the call is certain
-// to be made.
-func (e *Executor) ask(ctx context.Context, call func(*slots)) error {
-	if err := ctx.Err(); err != nil {
+	if _, panicked := errors.AsType[*rpc.PanicError](err); panicked {
 		return err
 	}
-	select {
-	case e.calls <- call:
-		return nil
-	case <-ctx.Done():
+	if errors.Is(e.state.err, errTold) {
 		return ctx.Err()
-	case <-e.done:
-		return gateway.ErrStopped
+	}
+	return e.state.err
+}
+
+// start is called on the endpoint before all calls.
+func (e *Executor) start() {
+	e.state.begin()
+	if e.retired.Load() {
+		e.state.drain()
+	}
+	follow := func(leaders Leaders, tell func(*state, leader.Info)) {
+		_ = e.endpoint.Go(func(ctx context.Context) { e.follow(ctx, leaders, tell) }) // it runs
+	}
+	follow(e.cfg.Dispatcher, (*state).dispatcherIs)
+	follow(e.cfg.ResourceManager, (*state).managerIs)
+}
+
+// settle is called on the endpoint after calls.
+func (e *Executor) settle() {
+	s := e.state
+	if s.over() && !e.closed {
+		e.closed = true
+		close(e.over)
+	}
+	if s.next.Equal(e.armed) {
+		return
+	}
+	e.disarm()
+	e.armed, e.disarm = s.next, func() {}
+	if !s.next.IsZero() {
+		e.disarm = e.endpoint.After(time.Until(s.next), func() {
+			e.armed = time.Time{}
+			s.tick()
+		})
 	}
 }
 
-// tell is ask for calls that nobody may give up, and that mean nothing to an
-// executor that has stopped.
-func (e *Executor) tell(call func(*slots)) {
+// stop sees the worker to its end: calls are served until it returns. ctx ends early
+// when the endpoint has panicked.
+func (e *Executor) stop(ctx context.Context) {
+	e.tell(func(s *state) { s.stop(errTold) })
 	select {
-	case e.calls <- call:
-	case <-e.done:
+	case <-e.over:
+	case <-ctx.Done():
+		return
+	}
+	gone, err := ask(ctx, e, func(s *state) ([]<-chan struct{}, error) { return s.leave(), nil })
+	if err != nil {
+		return // it has panicked
+	}
+	for _, told := range gone {
+		<-told
 	}
 }
+
+// follow tells the state who leads a component. While that cannot be known, whoever
+// was confirmed last counts.
+func (e *Executor) follow(ctx context.Context, leaders Leaders, tell func(*state, leader.Info)) {
+	for {
+		latest, changed := leaders.Latest()
+		if latest.Status == retrieval.StatusNone || latest.Info.Epoch > 0 {
+			e.tell(func(s *state) { tell(s, latest.Info) })
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// launch starts an attempt, which lasts until it is cancelled or ctx ends.
+func (e *Executor) launch(ctx context.Context, a *attempt) {
+	running, cancel := context.WithCancelCause(ctx)
+	a.cancelled = cancel
+	_ = e.endpoint.Go(func(own context.Context) { // it runs: nothing is deployed at the end
+		stop := context.AfterFunc(own, func() { a.cancel("the worker broke down") })
+		defer stop()
+		e.attend(running, a)
+	})
+}
+
+// remove removes the folders of a job.
+func (e *Executor) remove(id job.ID) {
+	_ = e.endpoint.Go(func(context.Context) { // at the end, the next worker does it
+		if err := e.folders.removeJob(id); err != nil {
+			e.log.Warn("the folders of a job that is over are left", "error", err)
+		}
+	})
+}
+
+// attend sees one attempt through, from its start to its end.
+func (e *Executor) attend(ctx context.Context, a *attempt) {
+	var end gateway.AttemptEnd
+	defer func() {
+		if end.Outcome == "" {
+			end = a.failed(errors.New("the function ended its goroutine")) // runtime.Goexit
+			end.Output, _ = a.journal.finish()
+		}
+		a.cancel("ended") // gives the context back
+		if e.log.IsDebug() {
+			e.log.Debug("attempt ended", "attempt", label(a.d.Attempt), "outcome", end.Outcome, "reason", end.Reason)
+		}
+		e.tell(func(s *state) { s.ended(a, end) })
+	}()
+	end = a.run(ctx, means{
+		spawner: e.spawner, funcs: e.cfg.Funcs, dir: e.cfg.Dir, termGrace: e.cfg.TermGrace, log: e.log,
+	})
+}
+
+// ask has the endpoint make the call, unless ctx has ended before, and returns what that
+// returns. Errors: ctx's; rpc.ErrNotStarted; ErrStopped.
+func ask[T any](ctx context.Context, e *Executor, call func(*state) (T, error)) (T, error) {
+	return rpc.Ask(ctx, e.endpoint, func() (T, error) {
+		if err := ctx.Err(); err != nil {
+			var none T
+			return none, err
+		}
+		return call(e.state)
+	})
+}
+
+// tell is ask for calls that mean nothing to an executor that has stopped.
+func (e *Executor) tell(call func(*state)) { _ = e.endpoint.Tell(func() { call(e.state) }) }
 
 // label names an attempt in errors.
 func label(id gateway.AttemptID) string {

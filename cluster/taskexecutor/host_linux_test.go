@@ -2,16 +2,48 @@ package taskexecutor
 
 import (
 	"bufio"
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"testing"
+
+	"github.com/coordd/coordd/cluster/gateway"
 )
+
+// hostVariable makes the test binary a process that hosts an executor, see
+// hostMain. Its value is the named pipe by which the command shows that it lives.
+const hostVariable = "COORDD_TEST_HOST"
+
+// hostMain runs an executor with one attempt until it is killed.
+func hostMain() {
+	l := &lab{dispatcher: newLeaders(), resourceManager: newLeaders(), network: newNetwork()}
+	e, err := New(Config{ID: "host", Slots: 1, Network: l.network, Dispatcher: l.dispatcher, ResourceManager: l.resourceManager})
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		e.awaitStart()
+		ctx, info := context.Background(), termOf(term(7))
+		slots, err := e.RequestSlots(ctx, gateway.SlotRequest{Term: info, Job: "j", Count: 1})
+		if err != nil {
+			panic(err)
+		}
+		// The pipe stays open for writing for as long as the command lives.
+		d := shell("exec 3> " + os.Getenv(hostVariable) + "; echo up >&3; exec sleep 600")
+		d.Slot = slots[0]
+		if refused, err := e.Deploy(ctx, info, []gateway.Deployment{d}); err != nil || len(refused) > 0 {
+			panic(fmt.Sprint(refused, err))
+		}
+	}()
+	_ = e.Run(context.Background())
+}
 
 func TestCommandsEndWithAKilledWorker(t *testing.T) {
 	life := fifo(t)
 	host := exec.Command(os.Args[0])
-	host.Env = append(os.Environ(), hostVariable+"="+life)
+	host.Env = append(os.Environ(), hostVariable+"="+life, "TMPDIR="+t.TempDir())
 	if err := host.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -42,15 +74,15 @@ func TestCommandsEndWithAKilledWorker(t *testing.T) {
 // from any thread, some of those that end here would take their commands along.
 func TestCommandsOutliveTheThreadsOfTheWorker(t *testing.T) {
 	const commands = 8
-	e, _ := start(t, Config{Slots: commands})
+	e := begin(t, Config{Slots: commands})
 	ready := fifo(t)
-	m := newMaster()
-	for n := range commands {
+	_, masters := e.elect(7, "j")
+	m := masters["j"]
+	for n, slot := range e.slots(t, 7, "j", commands) {
 		d := shell("trap 'exit 9' TERM; echo up > " + ready + "; while :; do sleep 0.05; done")
 		d.Attempt.Subtask = n
-		if err := e.Deploy(t.Context(), slotFor(t, e, "j"), d, m); err != nil {
-			t.Fatal(err)
-		}
+		d.Slot = slot
+		e.launch(t, d)
 		waitLine(t, ready)
 	}
 	for range 200 {
@@ -61,12 +93,12 @@ func TestCommandsOutliveTheThreadsOfTheWorker(t *testing.T) {
 		}()
 		<-ended
 	}
+	var ids []gateway.AttemptID
 	for n := range commands {
-		id := shell("").Attempt
-		id.Subtask = n
-		if err := e.CancelAttempt(t.Context(), id); err != nil {
-			t.Fatal(err)
-		}
+		ids = append(ids, theAttempt("j", n))
+	}
+	if err := e.CancelAttempts(t.Context(), termOf(term(7)), ids); err != nil {
+		t.Fatal(err)
 	}
 	for range commands {
 		// A command that was killed before it was asked has no exit code.

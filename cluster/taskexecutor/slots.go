@@ -9,168 +9,226 @@ import (
 	"github.com/coordd/coordd/leader"
 )
 
-// slots is the executor's state: who holds a slot, who waits for one, and which
-// attempt runs in which. Run's goroutine owns it; nothing here blocks.
-type slots struct {
-	worker string
-	// vacant counts the slots that nobody holds.
-	vacant int
-	// allocations numbers the slots handed out. A name is never used again, so a
-	// slot that is freed twice cannot take another's.
-	allocations int
-	held        map[gateway.Slot]*holding
-	waiting     []*waiter
-	attempts    map[gateway.AttemptID]*holding
-	epochs      epochs
-	stopped     bool
-}
-
-// holding is one allocated slot.
+// holding is one slot that a job holds.
 type holding struct {
 	slot    gateway.Slot
-	job     job.ID
+	tenant  *tenant
 	attempt *attempt // nil while the slot is empty
-	freed   bool     // by its holder, while the attempt was still running
+	// freed says that the job holds it no more, but an attempt still runs in it.
+	freed bool
+	// offered says that the job's master was told, or is being told.
+	offered bool
 }
 
-// waiter is a request for a slot. Its grant receives the slot, or is closed when
-// the executor stops.
-type waiter struct {
-	job     job.ID
-	grant   chan gateway.Slot
-	granted gateway.Slot
-}
+// vacant counts the slots that nobody holds.
+func (s *state) vacant() int { return s.cfg.Slots - len(s.held) }
 
-func newSlots(worker string, n int) *slots {
-	return &slots{
-		worker:   worker,
-		vacant:   n,
-		held:     map[gateway.Slot]*holding{},
-		attempts: map[gateway.AttemptID]*holding{},
-		epochs:   epochs{seen: map[job.ID]leader.Epoch{}},
+// request gives a job as many slots as are vacant, at most as many as it asks for.
+func (s *state) request(r gateway.SlotRequest) ([]gateway.Slot, error) {
+	if err := s.fence.admit(r.Term); err != nil {
+		return nil, err
 	}
-}
-
-func (s *slots) running() int { return len(s.attempts) }
-
-func (s *slots) request(w *waiter) {
-	if s.stopped {
-		close(w.grant)
-		return
+	if s.stopping || s.draining {
+		return nil, gateway.ErrStopped
 	}
-	s.waiting = append(s.waiting, w)
-	s.grant()
-}
-
-// grant hands vacant slots to those who wait, in their order.
-func (s *slots) grant() {
-	for s.vacant > 0 && len(s.waiting) > 0 {
-		w := s.waiting[0]
-		s.waiting[0] = nil
-		s.waiting = s.waiting[1:]
-		s.vacant--
+	if err := r.Job.Validate(); err != nil {
+		return nil, err // it names a folder
+	}
+	n := min(r.Count, s.vacant())
+	if n <= 0 {
+		return nil, nil
+	}
+	t := s.tenant(r.Job)
+	names := make([]gateway.Slot, n)
+	for i := range names {
 		s.allocations++
-		w.granted = gateway.Slot(fmt.Sprintf("%s-%d", s.worker, s.allocations))
-		s.held[w.granted] = &holding{slot: w.granted, job: w.job}
-		w.grant <- w.granted
+		// A name is never used again, not by another instance either, so a slot that
+		// is freed twice cannot take another's.
+		names[i] = gateway.Slot(fmt.Sprintf("%s-%.8s-%d", s.self.ID, s.self.Instance, s.allocations))
+		h := &holding{slot: names[i], tenant: t}
+		s.held[h.slot], t.slots[h.slot] = h, h
 	}
+	s.log.Debug("slots allocated", "job", r.Job, "slots", n)
+	s.review(t)
+	t.link.offer()
+	return names, nil
 }
 
-// withdraw takes back a request whose caller has gone, granted or not.
-func (s *slots) withdraw(w *waiter) {
-	if w.granted != "" {
-		s.free(w.granted)
+// free takes a slot from its job: at once when it is empty, else when its attempt has
+// ended.
+func (s *state) free(h *holding) {
+	if h.attempt != nil {
+		h.freed = true
 		return
 	}
-	if i := slices.Index(s.waiting, w); i >= 0 {
-		s.waiting = slices.Delete(s.waiting, i, i+1)
+	delete(s.held, h.slot)
+	delete(h.tenant.slots, h.slot)
+	s.manager.freed = append(s.manager.freed, h.slot)
+	s.manager.link.wake()
+	s.review(h.tenant)
+}
+
+// freeNamed frees slots by name; unknown ones are ignored.
+func (s *state) freeNamed(slots []gateway.Slot) {
+	for _, name := range slots {
+		if h := s.held[name]; h != nil {
+			s.free(h)
+		}
 	}
 }
 
-func (s *slots) free(slot gateway.Slot) {
-	h := s.held[slot]
-	switch {
-	case h == nil:
-	case h.attempt != nil:
-		h.freed = true
-	default:
-		delete(s.held, slot)
-		s.vacant++
-		s.grant()
+// takeOffers returns the slots of which the job's master does not know.
+func (t *tenant) takeOffers() []gateway.Slot {
+	var slots []gateway.Slot
+	for _, h := range t.slots {
+		if !h.offered && !h.freed {
+			h.offered = true
+			slots = append(slots, h.slot)
+		}
+	}
+	slices.SortFunc(slots, compareSlots)
+	return slots
+}
+
+// giveOffers takes back slots whose offer failed.
+func (t *tenant) giveOffers(slots []gateway.Slot) {
+	for _, name := range slots {
+		if h := t.slots[name]; h != nil {
+			h.offered = false
+		}
 	}
 }
 
-func (s *slots) deploy(slot gateway.Slot, a *attempt) error {
-	id := a.d.Attempt
-	if s.stopped {
-		return gateway.ErrStopped
+// deploy starts attempts and returns those that it refuses.
+func (s *state) deploy(term leader.TermID, ds []gateway.Deployment) ([]gateway.Refusal, error) {
+	if err := s.fence.admit(term); err != nil {
+		return nil, err
 	}
-	h := s.held[slot]
+	if s.stopping {
+		return nil, gateway.ErrStopped
+	}
+	var refused []gateway.Refusal
+	heard := job.ID("")
+	for _, d := range ds {
+		if id := d.Attempt.Job; id != heard {
+			heard = id
+			s.heardOf(term, id)
+		}
+		if err := s.place(d); err != nil {
+			refused = append(refused, gateway.Refusal{Attempt: d.Attempt, Err: err})
+		}
+	}
+	return refused, nil
+}
+
+// heardOf takes in that a job's master has deployed something: while it does, it sends no
+// heartbeats.
+func (s *state) heardOf(term leader.TermID, id job.ID) {
+	if l, _, err := s.linkOf(gateway.Peer{Term: term, Job: id}); err == nil {
+		s.peers.Heard(l)
+	}
+}
+
+// place starts one attempt, unless it was started before.
+func (s *state) place(d gateway.Deployment) error {
+	id := d.Attempt
+	switch there, ended := s.attempts[id], s.keptEnd(id); {
+	case there != nil && there.forgotten:
+		return fmt.Errorf("%s was given up here and is being ended", label(id))
+	case there != nil && there.slot.slot == d.Slot, ended != nil && ended.slot == d.Slot:
+		return nil
+	case there != nil || ended != nil:
+		return fmt.Errorf("%s was deployed before, into another slot", label(id))
+	case id.Epoch < s.fence.newest.Epoch:
+		return fmt.Errorf("%s is older than epoch %d: %w", label(id), s.fence.newest.Epoch, gateway.ErrFencingToken)
+	}
+	if err := job.ID(id.Task).Validate(); err != nil {
+		return fmt.Errorf("the name of task %q: %w", id.Task, err) // it names a folder
+	}
+	h := s.held[d.Slot]
 	switch {
-	case h == nil || h.freed || h.job != id.Job:
-		return fmt.Errorf("slot %q: %w", slot, gateway.ErrNoSlot)
+	case h == nil || h.freed || h.tenant.id != id.Job:
+		return fmt.Errorf("slot %q: %w", d.Slot, gateway.ErrNoSlot)
 	case h.attempt != nil:
-		return fmt.Errorf("slot %q runs %s: %w", slot, label(h.attempt.d.Attempt), gateway.ErrNoSlot)
-	case s.attempts[id] != nil:
-		return fmt.Errorf("it runs already, in slot %q", s.attempts[id].slot)
+		return fmt.Errorf("slot %q runs %s: %w", d.Slot, label(h.attempt.d.Attempt), gateway.ErrNoSlot)
 	}
-	if newest, ok := s.epochs.admit(id.Job, id.Epoch); !ok {
-		return fmt.Errorf("epoch %d is older than %d: %w", id.Epoch, newest, gateway.ErrFencingToken)
+	// A deployment that was delayed on its way may come when its attempt has ended and
+	// been settled. Attempts of a subtask are in order, so one record of each tells.
+	trace := h.tenant.trace(id)
+	if !trace.precedes(id) {
+		return fmt.Errorf("%s has run here, or a newer one has", label(id))
 	}
-	h.attempt = a
-	s.attempts[id] = h
+	a := &attempt{d: d, tenant: h.tenant, slot: h, killed: make(chan struct{})}
+	a.journal = newJournal(id, s.folders.attempt(id), s.journals)
+	trace.epoch, trace.n, trace.journal = id.Epoch, id.N, a.journal
+	h.attempt, s.attempts[id], h.tenant.running[id] = a, a, a
+	if h.tenant.begun.IsZero() {
+		h.tenant.begun = s.now()
+	}
+	s.counts.deployed++
+	if s.kept.full() {
+		a.begin = make(chan struct{})
+		s.waiting = append(s.waiting, a)
+	}
+	s.world.launch(a)
 	return nil
 }
 
-func (s *slots) cancel(id gateway.AttemptID) {
-	if h := s.attempts[id]; h != nil {
-		h.attempt.cancel("canceled")
-	}
-}
-
-func (s *slots) ended(a *attempt) {
-	h := s.attempts[a.d.Attempt]
-	delete(s.attempts, a.d.Attempt)
-	h.attempt = nil
-	if h.freed {
-		s.free(h.slot)
-	}
-}
-
-// stop refuses everything new and cancels what runs.
-func (s *slots) stop() {
-	s.stopped = true
-	for _, w := range s.waiting {
-		close(w.grant)
-	}
-	s.waiting = nil
-	for _, h := range s.attempts {
-		h.attempt.cancel("the task executor stopped")
-	}
-}
-
-// maxEpochs bounds what is remembered of jobs that were seen once.
-const maxEpochs = 4096
-
-// epochs remembers the newest epoch seen for each job. All jobs of a cluster are
-// led under one latch, so when there are too many to remember, the newest epoch
-// of all stands for each of them: whoever has an older one has been deposed.
-type epochs struct {
-	seen  map[job.ID]leader.Epoch
-	floor leader.Epoch
-}
-
-// admit notes the epoch, or reports the newer one that excludes it.
-func (e *epochs) admit(id job.ID, epoch leader.Epoch) (leader.Epoch, bool) {
-	if newest := max(e.floor, e.seen[id]); epoch < newest {
-		return newest, false
-	}
-	e.seen[id] = epoch
-	if len(e.seen) > maxEpochs {
-		for _, seen := range e.seen {
-			e.floor = max(e.floor, seen)
+// cancel asks attempts to end; unknown ones are ignored.
+func (s *state) cancel(ids []gateway.AttemptID) {
+	for _, id := range ids {
+		if a := s.attempts[id]; a != nil {
+			a.cancel("canceled")
 		}
-		clear(e.seen)
 	}
-	return epoch, true
+}
+
+// ended takes in how an attempt ended. Its slot is empty before anybody hears of it.
+func (s *state) ended(a *attempt, end gateway.AttemptEnd) {
+	t := a.tenant
+	delete(s.attempts, a.d.Attempt)
+	delete(t.running, a.d.Attempt)
+	s.counts.ended(end.Outcome)
+	if trace := t.trace(a.d.Attempt); trace.journal == a.journal && a.journal.silent() {
+		trace.journal = nil
+	}
+	h := a.slot
+	h.attempt = nil
+	if !a.forgotten {
+		s.keep(t, end, h.slot)
+	}
+	if h.freed {
+		s.free(h)
+	}
+	if t.released && len(t.running) == 0 && s.tenants[t.id] == nil {
+		s.world.remove(t.id)
+	}
+	s.review(t)
+}
+
+// drain has the worker take nothing new: what is empty goes back, and what runs is
+// the last in its slot.
+func (s *state) drain() {
+	if s.draining {
+		return
+	}
+	s.draining = true
+	s.log.Info("draining: no new slots; the worker ends when it is empty")
+	for _, h := range s.held {
+		s.free(h)
+	}
+}
+
+// report tells what the worker has; of one job only, unless that is empty.
+func (s *state) report(only *tenant) gateway.WorkerReport {
+	r := gateway.WorkerReport{Slots: s.cfg.Slots, Draining: s.draining || s.stopping}
+	held := s.held
+	if only != nil {
+		held = only.slots
+	}
+	for _, h := range held {
+		r.Allocated = append(r.Allocated, gateway.Allocation{Slot: h.slot, Job: h.tenant.id})
+	}
+	slices.SortFunc(r.Allocated, func(a, b gateway.Allocation) int { return compareSlots(a.Slot, b.Slot) })
+	return r
 }

@@ -1,134 +1,182 @@
 package taskexecutor
 
 import (
-	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"testing"
-
-	"github.com/hashicorp/go-hclog"
+	"time"
 
 	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/job"
-	"github.com/coordd/coordd/leader"
 )
 
-// ask is a request for a slot, as RequestSlot makes it.
-func request(s *slots, id job.ID) *waiter {
-	w := &waiter{job: id, grant: make(chan gateway.Slot, 1)}
-	s.request(w)
-	return w
-}
-
-func attemptOf(id job.ID, epoch leader.Epoch, n int) *attempt {
-	return newAttempt(gateway.Deployment{Attempt: gateway.AttemptID{Job: id, Task: "t", Epoch: epoch, N: n}}, hclog.NewNullLogger())
-}
-
-func TestSlotsAreGrantedInOrder(t *testing.T) {
-	s := newSlots("w", 2)
-	ws := []*waiter{request(s, "a"), request(s, "b"), request(s, "c"), request(s, "d"), request(s, "e")}
-	s.withdraw(ws[3])
-	s.free(ws[1].granted)
-	s.free(ws[0].granted)
-	s.free(ws[0].granted) // again: it is c's turn no more
-	for i, want := range []bool{true, true, true, false, true} {
-		if got := ws[i].granted != ""; got != want {
-			t.Errorf("request %d granted: %v, want %v", i, got, want)
-		}
+func TestSlotsAreGivenAsFarAsTheyGo(t *testing.T) {
+	c := newScene(t, 3)
+	a := c.allocate(t, "a", 2)
+	b, err := c.request(gateway.SlotRequest{Term: termOf(term(7)), Job: "b", Count: 5})
+	if err != nil || len(b) != 1 {
+		t.Fatalf("got %v, %v; want the one slot that was left", b, err)
 	}
-	if s.vacant != 0 || len(s.held) != 2 {
-		t.Errorf("%d vacant and %d held slots, want 0 and 2", s.vacant, len(s.held))
+	none, err := c.request(gateway.SlotRequest{Term: termOf(term(7)), Job: "c", Count: 1})
+	if err != nil || len(none) != 0 {
+		t.Errorf("got %v, %v of a full worker; want nothing, and no error", none, err)
 	}
-}
-
-func TestWithdrawnGrantGoesToTheNext(t *testing.T) {
-	s := newSlots("w", 1)
-	first, second := request(s, "a"), request(s, "b")
-	s.withdraw(first)
-	if second.granted == "" {
-		t.Error("the slot of a caller who had gone was lost")
+	c.freeNamed([]gateway.Slot{a[0], a[0], "unknown"})
+	again := c.allocate(t, "c", 1)
+	if slices.Contains(a, again[0]) || again[0] == b[0] {
+		t.Errorf("the name %s was used again", again[0])
+	}
+	c.freeNamed([]gateway.Slot{a[0]}) // late, by who held it before
+	if c.vacant() != 0 {
+		t.Error("a slot was freed by a name that it does not have")
 	}
 }
 
 func TestSlotFreedUnderAnAttemptIsVacantWhenItEnds(t *testing.T) {
-	s := newSlots("w", 1)
-	w := request(s, "a")
-	a := attemptOf("a", 1, 1)
-	if err := s.deploy(w.granted, a); err != nil {
+	c := newScene(t, 1)
+	slots := c.allocate(t, "a", 1)
+	if err := c.place(function("f", theAttempt("a", 0), slots[0])); err != nil {
 		t.Fatal(err)
 	}
-	next := request(s, "b")
-	s.free(w.granted)
-	if next.granted != "" {
-		t.Fatal("a slot was granted while an attempt ran in it")
+	c.freeNamed(slots)
+	if c.vacant() != 0 {
+		t.Fatal("a slot is vacant while an attempt runs in it")
 	}
-	if err := s.deploy(w.granted, attemptOf("a", 1, 2)); !errors.Is(err, gateway.ErrNoSlot) {
+	if err := c.place(function("f", theAttempt("a", 1), slots[0])); !errors.Is(err, gateway.ErrNoSlot) {
 		t.Errorf("deployment into a freed slot got %v, want ErrNoSlot", err)
 	}
-	s.ended(a)
-	if next.granted == "" {
+	c.finish(c.launched[0], nil)
+	if c.vacant() != 1 {
 		t.Error("the slot was lost")
 	}
 }
 
-func TestDeployIsRefused(t *testing.T) {
-	s := newSlots("w", 3)
-	one, two, foreign := request(s, "a"), request(s, "a"), request(s, "b")
-	if err := s.deploy(one.granted, attemptOf("a", 5, 1)); err != nil {
+func TestDeploymentIsRefusedOneByOne(t *testing.T) {
+	c := newScene(t, 3)
+	own, foreign := c.allocate(t, "a", 2), c.allocate(t, "b", 1)
+	first := function("f", theAttempt("a", 0), own[0])
+	another := theAttempt("a", 1)
+	older := another
+	older.Epoch = 6
+	refused, err := c.deploy(termOf(term(7)), []gateway.Deployment{
+		first,
+		function("f", another, "unknown"),
+		function("f", another, own[0]),
+		function("f", another, foreign[0]),
+		function("f", older, own[1]),
+		function("f", theAttempt("a", 0), own[1]),
+		function("f", another, own[1]),
+		function("f", theAttempt("b", 0), foreign[0]),
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
-		slot gateway.Slot
-		a    *attempt
-		want error
-	}{
-		"unknown slot":     {"w-9", attemptOf("a", 5, 2), gateway.ErrNoSlot},
-		"busy slot":        {one.granted, attemptOf("a", 5, 2), gateway.ErrNoSlot},
-		"another job's":    {foreign.granted, attemptOf("a", 5, 2), gateway.ErrNoSlot},
-		"older epoch":      {two.granted, attemptOf("a", 4, 2), gateway.ErrFencingToken},
-		"the same attempt": {two.granted, attemptOf("a", 5, 1), nil},
-	} {
-		err := s.deploy(c.slot, c.a)
-		if err == nil || (c.want != nil && !errors.Is(err, c.want)) {
-			t.Errorf("%s: got %v, want %v", name, err, c.want)
+	var got []error
+	for _, r := range refused {
+		got = append(got, r.Err)
+	}
+	want := []error{gateway.ErrNoSlot, gateway.ErrNoSlot, gateway.ErrNoSlot, gateway.ErrFencingToken, nil}
+	if len(got) != len(want) {
+		t.Fatalf("refused %v, want %d", got, len(want))
+	}
+	for i := range want {
+		if want[i] != nil && !errors.Is(got[i], want[i]) {
+			t.Errorf("refusal %d is %v, want %v", i, got[i], want[i])
 		}
 	}
-	if s.running() != 1 {
-		t.Errorf("%d attempts run, want 1", s.running())
-	}
-	if err := s.deploy(foreign.granted, attemptOf("b", 3, 1)); err != nil {
-		t.Errorf("another job's epoch was compared: %v", err)
+	if len(c.launched) != 3 {
+		t.Errorf("%d attempts were started, want 3", len(c.launched))
 	}
 }
 
-func TestEpochsAreRememberedInBoundedSpace(t *testing.T) {
-	e := epochs{seen: map[job.ID]leader.Epoch{}}
-	for i := range 3 * maxEpochs {
-		if _, ok := e.admit(job.ID(strconv.Itoa(i)), leader.Epoch(i+1)); !ok {
-			t.Fatalf("epoch %d was refused", i+1)
+func TestDeploymentMayBeRepeated(t *testing.T) {
+	c := newScene(t, 1)
+	slot := c.allocate(t, "a", 1)[0]
+	d := function("f", theAttempt("a", 0), slot)
+	again := func(when string) {
+		t.Helper()
+		if err := c.place(d); err != nil {
+			t.Errorf("the deployment was refused %s: %v", when, err)
+		}
+		if len(c.launched) != 1 {
+			t.Fatalf("the attempt was started again %s", when)
 		}
 	}
-	if len(e.seen) > maxEpochs {
-		t.Errorf("%d jobs are remembered, want at most %d", len(e.seen), maxEpochs)
+	again("at first")
+	again("while it runs")
+	c.finish(c.launched[0], nil)
+	again("while its end is kept")
+	c.settle(c.tenants["a"], c.keptEnd(d.Attempt))
+	if err := c.place(d); err == nil || len(c.launched) != 1 {
+		t.Errorf("an attempt whose end was settled: error %v, %d starts; want a refusal", err, len(c.launched))
 	}
-	if newest, ok := e.admit("0", 1); ok {
-		t.Errorf("an old epoch was admitted after its job was forgotten (floor %d)", newest)
+	d.Attempt.N++
+	if err := c.place(d); err != nil {
+		t.Errorf("the next attempt was refused: %v", err)
 	}
 }
 
-func TestRequestSlotGivesUpWithItsContext(t *testing.T) {
-	e, _ := start(t, Config{})
-	held := slotFor(t, e, "a")
-	ctx, cancel := context.WithCancel(t.Context())
-	got := make(chan error, 1)
-	go func() {
-		_, err := e.RequestSlot(ctx, "b")
-		got <- err
-	}()
-	cancel()
-	if err := <-got; !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want the context's error", err)
+func TestDrainGivesBackWhatIsEmptyAndThenTheRest(t *testing.T) {
+	c := newScene(t, 3)
+	slots := c.allocate(t, "a", 2)
+	if err := c.place(function("f", theAttempt("a", 0), slots[0])); err != nil {
+		t.Fatal(err)
 	}
-	e.FreeSlot(held)
-	slotFor(t, e, "c") // hangs if the slot was given to b
+	c.drain()
+	c.drain()
+	if _, err := c.request(gateway.SlotRequest{Term: termOf(term(7)), Job: "a", Count: 1}); !errors.Is(err, gateway.ErrStopped) {
+		t.Errorf("slot request got %v, want ErrStopped", err)
+	}
+	if r := c.report(nil); !r.Draining || len(r.Allocated) != 1 || r.Allocated[0].Slot != slots[0] {
+		t.Errorf("report %+v, want draining with %s allocated", r, slots[0])
+	}
+	if c.over() {
+		t.Error("the worker ends while an attempt runs")
+	}
+	c.finish(c.launched[0], nil)
+	if c.over() {
+		t.Error("the worker ends with an end that is not settled")
+	}
+	c.settle(c.tenants["a"], c.keptEnd(theAttempt("a", 0)))
+	if !c.over() || c.err != nil {
+		t.Errorf("over: %v, error %v; want the end of an empty worker", c.over(), c.err)
+	}
+}
+
+func TestJobsOfWhichOnlyFoldersAreLeftAreBounded(t *testing.T) {
+	c := newScene(t, 1)
+	for i := range maxIdle + 10 {
+		c.clock = c.clock.Add(time.Millisecond)
+		c.freeNamed(c.allocate(t, job.ID(strconv.Itoa(i)), 1))
+	}
+	if len(c.tenants) != maxIdle || len(c.removed) != 10 || c.removed[0] != "0" || c.removed[9] != "9" {
+		t.Errorf("%d jobs are known and %v were removed, want %d and the 10 oldest", len(c.tenants), c.removed, maxIdle)
+	}
+}
+
+func TestReleasedJobLeavesNothing(t *testing.T) {
+	c := newScene(t, 4)
+	slots := c.allocate(t, "a", 3)
+	for i := range 2 {
+		if err := c.place(function("f", theAttempt("a", i), slots[i])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.finish(c.launched[0], nil)
+	removable, err := c.release(termOf(term(7)), "a")
+	if err != nil || removable {
+		t.Errorf("released: removable %v, error %v; want the folders kept while an attempt is killed", removable, err)
+	}
+	if a := c.launched[1]; !a.dying || c.vacant() != 3 || c.kept.ends != 0 {
+		t.Errorf("killed %v, %d vacant, %d ends kept; want true, 3, 0", a.dying, c.vacant(), c.kept.ends)
+	}
+	c.finish(c.launched[1], nil)
+	if c.vacant() != 4 || c.kept.ends != 0 || len(c.tenants) != 0 || !slices.Equal(c.removed, []job.ID{"a"}) {
+		t.Errorf("%d vacant, %d ends kept, %d jobs known, removed %v; want 4, 0, 0, [a]",
+			c.vacant(), c.kept.ends, len(c.tenants), c.removed)
+	}
+	if removable, err := c.release(termOf(term(7)), "a"); !removable || err != nil {
+		t.Errorf("released again: removable %v, error %v; want true, nil", removable, err)
+	}
 }

@@ -22,18 +22,27 @@ import (
 // The demo's cluster. Its session time-out is what the crash costs.
 const (
 	demoNodes   = 3
-	demoSlots   = 4
+	demoWorkers = 2
+	demoSlots   = 2
 	demoSession = 2 * time.Second
+)
+
+// How long the subtasks of the demo's own job wait, in seconds. The stage in which the
+// leader is killed outlasts the change of leaders.
+const (
+	demoPause     = "1"
+	demoLongPause = "4"
+	demoLongTask  = "count"
 )
 
 func (a *app) demoCommand() *cobra.Command {
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "demo [FILE]",
-		Short: "Three coordinators in one process, a job, and a crash of the leader",
-		Long: "Runs three coordinators in this process, without ZooKeeper, submits a job to a\n" +
-			"standby, kills the leader when the second stage has begun, and shows how another\n" +
-			"coordinator takes over and finishes the job.\n\n" +
+		Short: "Three coordinators and two workers in one process, a job, and a crash of the leader",
+		Long: "Runs three coordinators and two workers in this process, without ZooKeeper, submits\n" +
+			"a job to a standby, kills the leader when the second stage has begun, and shows how\n" +
+			"another coordinator takes over what runs on the workers and finishes the job.\n\n" +
 			"Without FILE the job finds the most frequent longer words of a poem.\n\n" +
 			"Exits like 'job wait'.",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -50,7 +59,7 @@ func (a *app) demoCommand() *cobra.Command {
 			return a.demo(cmd.Context(), file, verbose)
 		},
 	}
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "show the coordinators' logs as well")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "show the logs of coordinators and workers as well")
 	return cmd
 }
 
@@ -81,7 +90,7 @@ func (a *app) demo(ctx context.Context, file string, verbose bool) (err error) {
 	}
 	logger := hclog.New(&hclog.LoggerOptions{Name: "coordd", Level: hclog.Debug, Output: out})
 	cluster, err := minicluster.New(minicluster.Config{
-		Size: demoNodes, Slots: demoSlots, SessionTimeout: demoSession, Version: version(),
+		Size: demoNodes, Workers: demoWorkers, WorkerSlots: demoSlots, SessionTimeout: demoSession, Version: version(),
 		Logger: func(id string) hclog.Logger { return logger.Named(id) },
 	})
 	if err != nil {
@@ -112,8 +121,7 @@ func (a *app) tell(ctx context.Context, cluster *minicluster.Cluster, name strin
 		return job.Snapshot{}, err
 	}
 	defer c.Close()
-	s := &story{cluster: cluster, client: c, print: newPrinter(a.out, began), id: job.NewID()}
-	return s.play(ctx, name, data)
+	return newStory(cluster, c, newPrinter(a.out, began)).play(ctx, name, data)
 }
 
 // demoJob returns the job to run: the file, or the one that comes with the binary,
@@ -142,7 +150,11 @@ func (a *app) demoJob(file, dir string) (name string, data []byte, err error) {
 		return "", nil, fmt.Errorf("write the demo's text: %w", err)
 	}
 	for i := range graph.Tasks {
-		graph.Tasks[i].Env = map[string]string{"TEXT": text, "WORK": filepath.Join(dir, "work"), "PAUSE": "1"}
+		pause := demoPause
+		if graph.Tasks[i].ID == demoLongTask {
+			pause = demoLongPause
+		}
+		graph.Tasks[i].Env = map[string]string{"TEXT": text, "WORK": filepath.Join(dir, "work"), "PAUSE": pause}
 	}
 	data, err = json.Marshal(graph)
 	return graph.Name, data, err

@@ -17,7 +17,7 @@ import (
 func (a *app) jobCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "job", Short: "Submit jobs, and follow them"}
 	asGroup(cmd)
-	cmd.AddCommand(a.submitCommand(), a.listCommand(), a.statusCommand(), a.waitCommand(), a.cancelCommand())
+	cmd.AddCommand(a.submitCommand(), a.listCommand(), a.statusCommand(), a.waitCommand(), a.cancelCommand(), a.logsCommand())
 	return cmd
 }
 
@@ -112,14 +112,14 @@ func (a *app) readJob(file string) ([]byte, error) {
 // people. It stops when the file is too large to be a job.
 func (a *app) read(file string) (name string, data []byte, err error) {
 	if file == "-" {
-		data, err := io.ReadAll(io.LimitReader(a.in, job.MaxFileSize+1))
+		data, err := io.ReadAll(io.LimitReader(a.in, job.MaxJSONSize+1))
 		return "standard input", data, err
 	}
 	f, err := os.Open(file)
 	if err != nil {
 		return file, nil, err
 	}
-	data, err = io.ReadAll(io.LimitReader(f, job.MaxFileSize+1))
+	data, err = io.ReadAll(io.LimitReader(f, job.MaxJSONSize+1))
 	return file, data, errors.Join(err, f.Close())
 }
 

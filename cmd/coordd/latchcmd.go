@@ -10,48 +10,42 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/coordd/coordd/agent"
 	"github.com/coordd/coordd/election/zk"
 	"github.com/coordd/coordd/leader"
+	"github.com/coordd/coordd/retrieval"
+	retrievalzk "github.com/coordd/coordd/retrieval/zk"
 	"github.com/coordd/coordd/zookeeper"
 )
 
-const (
-	// readWithin bounds how long ZooKeeper may take to say who leads.
-	readWithin = 5 * time.Second
-	// emptyLook is how often a watched latch is read while nobody contends.
-	emptyLook = 500 * time.Millisecond
-)
+// readWithin bounds how long ZooKeeper may take to say who leads.
+const readWithin = 5 * time.Second
 
 // latchFlags say which latch of which ensemble.
 type latchFlags struct {
-	zookeeper []string
-	path      string
+	ensemble ensembleFlags
+	path     string
 }
 
 func (l *latchFlags) add(f *pflag.FlagSet) {
-	f.StringSliceVar(&l.zookeeper, "zookeeper", nil, "members of the ensemble, `HOST:PORT,...`")
+	l.ensemble.add(f)
 	f.StringVar(&l.path, "latch", "", "`path` in ZooKeeper whose children are the contenders")
 }
 
-// parse returns the ensemble and its chroot.
-func (l *latchFlags) parse() (servers []string, chroot string, err error) {
-	given := strings.Join(l.zookeeper, ",")
-	if given == "" {
-		return nil, "", &agent.InvalidError{Flag: "zookeeper", Problem: "is missing; give HOST:PORT,... of an ensemble"}
-	}
-	servers, chroot, err = zookeeper.ParseConnect(given)
-	if err != nil {
-		return nil, "", &agent.InvalidError{Flag: "zookeeper", Value: given, Problem: "is not HOST:PORT,..."}
-	}
+// config checks the path and returns what a client of the ensemble needs, as
+// ensembleFlags.config does.
+func (l *latchFlags) config(notice io.Writer) (zookeeper.Config, error) {
+	cfg, err := l.ensemble.config(notice)
 	switch {
+	case err != nil:
 	case l.path == "":
 		err = &agent.InvalidError{Flag: "latch", Problem: "is missing; give a path such as /billing/latch"}
 	case !strings.HasPrefix(l.path, "/") || l.path == "/" || path.Clean(l.path) != l.path:
 		err = &agent.InvalidError{Flag: "latch", Value: l.path, Problem: "is not a path such as /billing/latch"}
 	}
-	return servers, chroot, err
+	return cfg, err
 }
 
 // latchAnswer is what is said of a latch in JSON, a part of the API's answer.
@@ -66,23 +60,22 @@ type latchLeader struct {
 	Since time.Time    `json:"since"`
 }
 
-func answerFor(c zk.Contender, known bool) latchAnswer {
+func answerFor(info leader.Info, known bool) latchAnswer {
 	if !known {
 		return latchAnswer{}
 	}
-	return latchAnswer{Known: true, Leader: &latchLeader{ID: c.ID, Epoch: c.Epoch, Since: c.Since}}
+	return latchAnswer{Known: true, Leader: &latchLeader{ID: info.ID, Epoch: info.Epoch, Since: info.Since}}
 }
 
 // latchLeader says who leads at a latch, once or until interrupted.
 func (a *app) latchLeader(ctx context.Context, l latchFlags, r remote, watch bool) error {
-	servers, chroot, err := l.parse()
+	cfg, err := l.config(a.err)
 	if err == nil {
 		err = r.checkOutput()
 	}
 	if err != nil {
 		return err
 	}
-	cfg := zookeeper.Config{Servers: servers, Chroot: chroot}
 	if watch {
 		return a.watchLatch(ctx, cfg, l, r.output)
 	}
@@ -90,16 +83,16 @@ func (a *app) latchLeader(ctx context.Context, l latchFlags, r remote, watch boo
 	defer cancel()
 	s, err := zookeeper.Open(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("ZooKeeper at %s does not answer: %w", strings.Join(servers, ","), err)
+		return fmt.Errorf("ZooKeeper at %s does not answer: %w", strings.Join(cfg.Servers, ","), err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }() // nothing of it stays but the session
 	first, known, err := zk.First(ctx, s, l.path)
 	if err != nil {
 		return err
 	}
 	switch {
 	case r.output == "json" && known:
-		return writeJSON(a.out, answerFor(first, known))
+		return writeJSON(a.out, answerFor(leader.Info{ID: first.ID, Epoch: first.Epoch, Since: first.Since}, known))
 	case r.output == "json":
 		return errors.Join(writeJSON(a.out, latchAnswer{}), &exitError{code: codeNoLeader})
 	case !known:
@@ -117,41 +110,40 @@ func (a *app) watchLatch(ctx context.Context, cfg zookeeper.Config, l latchFlags
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = client.Run(ctx) // it only ends with ctx
-	}()
-	defer func() {
-		cancel()
-		<-ended
-	}()
-	if err := reach(ctx, client, cfg.Servers); err != nil {
+	driver, err := retrievalzk.NewLatch(retrievalzk.LatchConfig{Client: client, Latch: l.path})
+	if err != nil {
 		return err
 	}
-	printed := ""
-	for {
-		s, err := client.Session(ctx)
-		if err == nil {
-			err = follow(ctx, s, l.path, func(c zk.Contender, known bool) error {
-				if known && c.Node == printed || !known && printed == nobody {
-					return nil // the same, seen in another session
-				}
-				printed = nobody
-				if known {
-					printed = c.Node
-				}
-				return writeChange(a.out, output, c, known)
-			})
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil // interrupted, which is how it ends
-		case s == nil || s.Err() == nil:
+	retriever, err := retrieval.New(retrieval.Config{Driver: driver, Component: l.path})
+	if err != nil {
+		return err
+	}
+	group, inside := errgroup.WithContext(ctx)
+	group.Go(func() error { return client.Run(inside) })
+	group.Go(func() error {
+		if err := reach(inside, client, cfg.Servers); err != nil {
 			return err
 		}
+		return retriever.Run(inside)
+	})
+	group.Go(func() error { return announce(inside, retriever, a.out, output) })
+	if err := group.Wait(); ctx.Err() == nil {
+		return err
 	}
+	return nil // interrupted, which is how it ends
+}
+
+// announce prints a line for the leader that is known first, and one for each
+// change, until ctx ends or printing fails.
+func announce(ctx context.Context, r *retrieval.Retriever, out io.Writer, output string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	_ = r.ListenLeader(ctx, func(info leader.Info, leads bool) {
+		if err := writeChange(out, output, info, leads); err != nil {
+			cancel(err)
+		}
+	}) // it ends with ctx
+	return context.Cause(ctx)
 }
 
 // reach fails unless ZooKeeper can be reached now; once it was, waiting is right.
@@ -164,50 +156,14 @@ func reach(ctx context.Context, client *zookeeper.Client, servers []string) erro
 	return nil
 }
 
-// nobody stands in for a node's path.
-const nobody = "-"
-
-// follow tells who is first at a latch, and again whenever that changes, until the
-// session or ctx ends, or telling fails.
-func follow(ctx context.Context, s *zookeeper.Session, latch string, tell func(zk.Contender, bool) error) error {
-	for {
-		c, known, err := zk.First(ctx, s, latch)
-		if err != nil {
-			return err
-		}
-		var fired <-chan struct{}
-		var look <-chan time.Time
-		if known {
-			var there bool
-			if _, there, fired, err = s.Watch(ctx, c.Node); err != nil {
-				return err
-			}
-			if !there {
-				continue
-			}
-		} else {
-			look = time.After(emptyLook)
-		}
-		if err := tell(c, known); err != nil {
-			return err
-		}
-		select {
-		case <-fired:
-		case <-look:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
 // writeChange prints one line.
-func writeChange(out io.Writer, output string, c zk.Contender, known bool) error {
+func writeChange(out io.Writer, output string, info leader.Info, known bool) error {
 	if output == "json" {
-		return writeJSON(out, answerFor(c, known))
+		return writeJSON(out, answerFor(info, known))
 	}
 	text := "nobody"
 	if known {
-		text = fmt.Sprintf("%s\tepoch %d\tsince %s", c.ID, c.Epoch, c.Since.Format(time.RFC3339))
+		text = fmt.Sprintf("%s\tepoch %d\tsince %s", info.ID, info.Epoch, info.Since.Format(time.RFC3339))
 	}
 	_, err := fmt.Fprintln(out, text)
 	return err

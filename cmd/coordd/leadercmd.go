@@ -21,8 +21,14 @@ type remote struct {
 }
 
 func (r *remote) add(f *pflag.FlagSet) {
-	f.StringSliceVar(&r.addresses, "address", []string{client.DefaultAddress}, "agents to ask, `URL,...`; the first that answers is used")
+	r.addAddress(f)
 	f.StringVarP(&r.output, "output", "o", "table", "table or json")
+}
+
+// addAddress adds the flags of a command whose output has one form.
+func (r *remote) addAddress(f *pflag.FlagSet) {
+	f.StringSliceVar(&r.addresses, "address", []string{client.DefaultAddress}, "agents to ask, `URL,...`; the first that answers is used")
+	r.output = "table"
 }
 
 func (r *remote) checkOutput() error {
@@ -123,4 +129,12 @@ func (a *app) hint(err error) error {
 		return fmt.Errorf("%w; start one with 'coordd agent --dev', or name others with --address", err)
 	}
 	return err
+}
+
+// workerHint is hint for commands that name a worker.
+func (a *app) workerHint(err error) error {
+	if errors.Is(err, client.ErrNoWorker) {
+		return fmt.Errorf("%w; see 'coordd worker list'", err)
+	}
+	return a.hint(err)
 }

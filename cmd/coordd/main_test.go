@@ -49,8 +49,11 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("HTTP", "127.0.0.1:"+port)
 			env.Setenv("NOWHERE", "127.0.0.1:"+nowhere)
+			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("COORDD_ADDRESS", "http://127.0.0.1:"+port)
 			env.Setenv("COORDD_HTTP", "127.0.0.1:"+port)
+			// Agents of different scripts run at once.
+			env.Setenv("COORDD_RPC", "127.0.0.1:0")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "answers": answers},

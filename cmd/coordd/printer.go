@@ -72,3 +72,13 @@ func (p *printer) block(heading, text string) {
 		fmt.Fprintf(p.out, "    %s\n", p.paint(bold, strings.TrimRight(line, "\n")))
 	}
 }
+
+// table prints rows, indented, under a heading.
+func (p *printer) table(heading string, rows [][]string) error {
+	var text strings.Builder
+	if err := writeTable(&text, rows); err != nil {
+		return err
+	}
+	p.block(heading, text.String())
+	return nil
+}

@@ -103,6 +103,7 @@ func (a *app) root() *cobra.Command {
 			"See it work:      coordd demo\n" +
 			"Try it:           coordd agent --dev\n" +
 			"Run a cluster:    coordd agent --zookeeper HOST:PORT,... --id NAME   (three times)\n" +
+			"                  coordd worker --zookeeper HOST:PORT,... --id NAME --slots N\n" +
 			"Only one runs:    coordd run --zookeeper HOST:PORT,... --latch PATH --id NAME -- CMD\n\n" +
 			"Each flag can be given as a variable as well: --session-timeout as\n" +
 			"COORDD_SESSION_TIMEOUT. Flags win.",
@@ -114,7 +115,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	asGroup(root)
-	root.AddCommand(a.agentCommand(), a.demoCommand(), a.leaderCommand(), a.runCommand(), a.jobCommand(), a.versionCommand())
+	root.AddCommand(a.agentCommand(), a.workerCommand(), a.demoCommand(), a.leaderCommand(), a.electionCommand(), a.runCommand(), a.jobCommand(), a.recoveryCommand(), a.clusterCommand(), a.versionCommand())
 	return root
 }
 
@@ -126,18 +127,23 @@ func asGroup(group *cobra.Command) {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		hint := fmt.Sprintf("see '%s --help'", cmd.CommandPath())
-		var names []string
-		for _, c := range cmd.Commands() {
-			if c.IsAvailableCommand() {
-				names = append(names, c.Name())
-			}
-		}
-		if near := nearest(args[0], names); near != "" {
-			hint = fmt.Sprintf("did you mean '%s %s'?", cmd.CommandPath(), near)
-		}
-		return fmt.Errorf("unknown command %q; %s", args[0], hint)
+		return unknownCommand(cmd, args[0])
 	}
+}
+
+// unknownCommand says that the command holds none of that name, and suggests one.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	hint := fmt.Sprintf("see '%s --help'", cmd.CommandPath())
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	if near := nearest(name, names); near != "" {
+		hint = fmt.Sprintf("did you mean '%s %s'?", cmd.CommandPath(), near)
+	}
+	return fmt.Errorf("unknown command %q; %s", name, hint)
 }
 
 // noArguments refuses arguments.
@@ -188,6 +194,8 @@ func wants(f *pflag.Flag) string {
 		return "is not true or false"
 	case "duration":
 		return "is not a duration such as 10s"
+	case "stringToString":
+		return "is not name=value"
 	}
 	return "is not a " + f.Value.Type()
 }

@@ -49,10 +49,11 @@ func (a *app) runCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if cfg.Servers, cfg.Chroot, err = l.parse(); err != nil {
+			ensemble, err := l.config(a.err)
+			if err != nil {
 				return err
 			}
+			cfg.Servers, cfg.Chroot, cfg.Security = ensemble.Servers, ensemble.Chroot, ensemble.Security
 			if cfg.Logger, err = logs.logger(a.err); err != nil {
 				return err
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,28 +23,32 @@ type story struct {
 	print   *printer
 	id      job.ID
 
-	graph  map[string]bool // the tasks that need others
+	needs  map[string]bool // the tasks that need others
+	staged bool            // there are some
 	first  client.Leader
 	now    client.Leader
 	killed time.Time
-	// kept and cut are the tasks that the crash found finished and running.
-	kept, cut []string
-	stages    map[string]string // what was said of each task last
+	tasks  map[string]*tracked
+}
+
+func newStory(cluster *minicluster.Cluster, c *client.Client, p *printer) *story {
+	return &story{
+		cluster: cluster, client: c, print: p, id: job.NewID(),
+		needs: make(map[string]bool), tasks: make(map[string]*tracked),
+	}
 }
 
 // play submits the job, kills the leader in the second stage, and follows the job
 // to its end.
 func (s *story) play(ctx context.Context, name string, data []byte) (job.Snapshot, error) {
-	s.stages = make(map[string]string)
 	graph, err := job.Parse("", data)
 	if err != nil {
 		return job.Snapshot{}, err
 	}
-	s.graph = make(map[string]bool, len(graph.Tasks))
-	staged := false
 	for _, t := range graph.Tasks {
-		s.graph[t.ID] = len(t.Needs) > 0
-		staged = staged || len(t.Needs) > 0
+		s.needs[t.ID] = len(t.Needs) > 0
+		s.staged = s.staged || len(t.Needs) > 0
+		s.tasks[t.ID] = newTracked()
 	}
 	if err := s.begin(ctx); err != nil {
 		return job.Snapshot{}, err
@@ -53,7 +56,7 @@ func (s *story) play(ctx context.Context, name string, data []byte) (job.Snapsho
 	if err := s.submit(ctx, name, data); err != nil {
 		return job.Snapshot{}, err
 	}
-	snap, err := s.follow(ctx, func(j job.Snapshot) bool { return s.secondStage(j, staged) })
+	snap, err := s.follow(ctx, s.secondStage)
 	if err != nil {
 		return snap, err
 	}
@@ -62,12 +65,7 @@ func (s *story) play(ctx context.Context, name string, data []byte) (job.Snapsho
 		return snap, s.end(snap)
 	}
 	for _, t := range snap.Tasks {
-		switch {
-		case count(t, job.SubtaskFinished) == len(t.Subtasks):
-			s.kept = append(s.kept, t.ID)
-		case count(t, job.SubtaskRunning) > 0:
-			s.cut = append(s.cut, t.ID)
-		}
+		s.tasks[t.ID].atTheCrash(t)
 	}
 	if err := s.crash(ctx); err != nil {
 		return snap, err
@@ -79,11 +77,14 @@ func (s *story) play(ctx context.Context, name string, data []byte) (job.Snapsho
 	return snap, s.end(snap)
 }
 
-// begin introduces the coordinators.
+// begin introduces the members.
 func (s *story) begin(ctx context.Context) error {
-	s.print.title("coordd demo: three coordinators in this process, one job, one crash")
-	for i, url := range s.cluster.URLs() {
-		s.print.event("start", plain, "%s at %s", s.cluster.ID(i), url)
+	s.print.title("coordd demo: three coordinators and two workers in this process, one job, one crash")
+	for _, m := range s.cluster.Agents() {
+		s.print.event("start", plain, "%-8s  coordinates, %s", m.ID(), m.URL())
+	}
+	for _, m := range s.cluster.Workers() {
+		s.print.event("start", plain, "%-8s  runs tasks, %s", m.ID(), plural(demoSlots, "slot"))
 	}
 	l, err := s.leader(ctx, 0)
 	if err != nil {
@@ -112,8 +113,11 @@ func (s *story) leader(ctx context.Context, after leader.Epoch) (client.Leader, 
 
 // submit sends the job to a standby, which passes it on.
 func (s *story) submit(ctx context.Context, name string, data []byte) error {
-	standby := (s.cluster.Index(s.first.ID) + 1) % demoNodes
-	c, err := client.New(client.Config{Addresses: s.cluster.URLs()[standby : standby+1]})
+	standby := s.cluster.Agents()[0]
+	if standby.ID() == s.first.ID {
+		standby = s.cluster.Agents()[1]
+	}
+	c, err := client.New(client.Config{Addresses: []string{standby.URL()}})
 	if err != nil {
 		return err
 	}
@@ -121,15 +125,15 @@ func (s *story) submit(ctx context.Context, name string, data []byte) error {
 	if _, _, err := c.Submit(ctx, s.id, data); err != nil {
 		return err
 	}
-	s.print.event("job", cyan, "%q sent to standby %s, stored durably as %s", name, s.cluster.ID(standby), s.id)
+	s.print.event("job", cyan, "%q sent to standby %s, stored durably as %s", name, standby.ID(), s.id)
 	return nil
 }
 
-// secondStage reports whether a task that needs others runs, or any task in a job
-// where none does.
-func (s *story) secondStage(j job.Snapshot, staged bool) bool {
+// secondStage reports whether it was told that a task runs which needs others, or any
+// task in a job where none does.
+func (s *story) secondStage(j job.Snapshot) bool {
 	for _, t := range j.Tasks {
-		if s.graph[t.ID] == staged && count(t, job.SubtaskRunning) > 0 {
+		if s.needs[t.ID] == s.staged && s.tasks[t.ID].runs() {
 			return true
 		}
 	}
@@ -143,7 +147,11 @@ func (s *story) follow(ctx context.Context, enough func(job.Snapshot) bool) (job
 		if err != nil {
 			return snap, err
 		}
-		s.report(snap)
+		for _, t := range snap.Tasks {
+			if news := s.tasks[t.ID].look(t, snap.Epoch, time.Now()); news != nil {
+				s.print.event(news.kind, news.color, "%-8s %s", t.ID, news.text)
+			}
+		}
 		if snap.Status.Terminal() || enough(snap) {
 			return snap, nil
 		}
@@ -153,40 +161,10 @@ func (s *story) follow(ctx context.Context, enough func(job.Snapshot) bool) (job
 	}
 }
 
-// report says what is new.
-func (s *story) report(snap job.Snapshot) {
-	for _, t := range snap.Tasks {
-		running, finished, all := count(t, job.SubtaskRunning), count(t, job.SubtaskFinished), len(t.Subtasks)
-		epoch := int64(0)
-		for _, sub := range t.Subtasks {
-			epoch = max(epoch, sub.Epoch)
-		}
-		again := ""
-		if slices.Contains(s.cut, t.ID) {
-			again = "again "
-		}
-		var text string
-		switch {
-		case finished == all:
-			text = fmt.Sprintf("%-8s finished in epoch %d", t.ID, epoch)
-		case count(t, job.SubtaskFailed) > 0:
-			text = fmt.Sprintf("%-8s failed", t.ID)
-		case running > 0:
-			text = fmt.Sprintf("%-8s runs %sin epoch %d, %s", t.ID, again, epoch, plural(all, "subtask"))
-		default:
-			continue
-		}
-		if s.stages[t.ID] != text {
-			s.stages[t.ID] = text
-			s.print.event("task", plain, "%s", text)
-		}
-	}
-}
-
 // crash kills the leader and waits for the next one.
 func (s *story) crash(ctx context.Context) error {
 	s.killed = time.Now()
-	s.cluster.Kill(s.cluster.Index(s.first.ID))
+	s.cluster.Member(s.first.ID).Kill()
 	s.print.event("crash", red, "%s is killed; its session takes up to %s to expire", s.first.ID, demoSession)
 	l, err := s.leader(ctx, s.first.Epoch)
 	if err != nil {
@@ -222,7 +200,14 @@ func (s *story) end(snap job.Snapshot) error {
 	if s.killed.IsZero() {
 		return nil
 	}
-	s.print.title(s.moral()...)
+	rows := [][]string{{"TASK", "RAN ON", "STARTED IN", "RECORDED IN", "ATTEMPTS"}}
+	for _, t := range snap.Tasks {
+		rows = append(rows, s.tasks[t.ID].row(t))
+	}
+	if err := s.print.table("what ran where", rows); err != nil {
+		return err
+	}
+	s.print.title(s.moral(snap)...)
 	if s.now.Epoch <= s.first.Epoch {
 		return errors.New("the epoch did not grow; this is a fault of coordd")
 	}
@@ -230,13 +215,31 @@ func (s *story) end(snap job.Snapshot) error {
 }
 
 // moral says in a few lines what the crash meant.
-func (s *story) moral() []string {
+func (s *story) moral(snap job.Snapshot) []string {
 	lines := []string{fmt.Sprintf("%s died in epoch %d; %s took over in epoch %d.", s.first.ID, s.first.Epoch, s.now.ID, s.now.Epoch)}
-	if len(s.kept) > 0 {
-		lines = append(lines, "Had finished, did not run again: "+strings.Join(s.kept, ", ")+".")
+	var finished, adopted, again []string
+	for _, t := range snap.Tasks {
+		switch s.tasks[t.ID].fate(t) {
+		case fateFinished:
+			finished = append(finished, t.ID)
+		case fateAdopted:
+			adopted = append(adopted, t.ID)
+		case fateAgain:
+			again = append(again, t.ID)
+		case fateLater:
+		}
 	}
-	if len(s.cut) > 0 {
-		lines = append(lines, "Was cut off, ran again: "+strings.Join(s.cut, ", ")+".")
+	for _, part := range []struct {
+		what  string
+		tasks []string
+	}{
+		{"Had finished, did not run again: ", finished},
+		{"Was running, was adopted and kept running: ", adopted},
+		{"Was running, ran again: ", again},
+	} {
+		if len(part.tasks) > 0 {
+			lines = append(lines, part.what+strings.Join(part.tasks, ", ")+".")
+		}
 	}
 	return lines
 }

@@ -97,6 +97,8 @@ func (c *contender) obey(ctx context.Context) error {
 			leave = c.contend(ctx)
 		case "claim":
 			c.say(c.claim(ctx))
+		case "leading":
+			c.say(map[bool]string{true: "yes", false: "no"}[c.elector.Status().Leading])
 		case "participants":
 			c.say(c.participants(ctx))
 		case "close":

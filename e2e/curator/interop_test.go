@@ -78,7 +78,7 @@ func meet(t *testing.T, srv *zookeepertest.Server, classes, name string) *ground
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { _ = s.Close() })
 	root := path.Join("/shared", name)
 	g := &ground{addr: srv.Addr(), classes: classes, latch: root + "/latch", claims: root + "/claims", session: s}
 	if err := s.EnsurePath(t.Context(), g.claims, zookeeper.Persistent); err != nil {

@@ -31,14 +31,17 @@ type kind string
 const (
 	ours   kind = "ours"
 	theirs kind = "theirs"
+	// bySession is theirs with Curator's session policy instead of its standard one.
+	bySession kind = "theirs by session"
 )
 
 // participant is a contender in a process of its own, behind a proxy of its own.
 //
 // It says, a line each: "leader" (ours adds the epoch), "notleader", and in answer to
-// the commands "claim" (write something as the leader) "claimed" or "refused: why", to
-// "participants" that word and the IDs in order with a star at the leader, to "close"
-// (leave the contest) "closed". "contend" and "exit" are not answered.
+// the commands "leading" (without asking a server) "yes" or "no", to "claim" (write
+// something as the leader) "claimed" or "refused: why", to "participants" that word and
+// the IDs in order with a star at the leader, to "close" (leave the contest) "closed".
+// "contend" and "exit" are not answered.
 type participant struct {
 	id      string
 	kind    kind
@@ -84,6 +87,9 @@ func (p *participant) start(t *testing.T) {
 	if p.kind == ours {
 		p.cmd = exec.Command(os.Args[0], append([]string{contenderCommand}, args...)...)
 	} else {
+		if p.kind == bySession {
+			args = append(args, "session")
+		}
 		p.cmd = exec.Command("java", append(javaFlags(p.ground.classes), args...)...)
 	}
 	p.stderr = filepath.Join(t.TempDir(), "stderr")

@@ -8,6 +8,9 @@
 // larger than all before, and whoever led before has lost or released its tenure
 // by the time the grant is seen, unless its session or candidacy was ended at the
 // backend, where no lease protects.
+//
+// For those who have a Contender rather than a driver there is Rehearse: a Stage
+// runs the Contender, and the test begins and ends its terms.
 package electiontest
 
 import (
@@ -86,6 +89,17 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"infos end with the session", infosEndWithSession},
 		{"publishing stops with its context", publishContext},
 		{"publishing after the loss is fenced", publishAfterLoss},
+		{"participants are listed in the order in which they lead", participantsInOrder},
+		{"participants out of reach are waited for", participantsOutOfReach},
+		{"a transfer to the next", transferToNext},
+		{"a transfer over others lets them queue again", transferOverOthers},
+		{"a transfer to the leader changes nothing", transferToLeader},
+		{"a transfer to somebody unknown is refused", transferToUnknown},
+		{"a transfer to whoever is next", transferToWhoeverIsNext},
+		{"a cancelled transfer leaves nothing behind", cancelledTransfer},
+		{"a transfer to one whose session expires is refused", targetExpires},
+		{"a leader transfers its own leadership", leaderTransfersItself},
+		{"transfers at once come about one after another", transfersAtOnce},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newContest(t, newHarness(t))) })
 	}

@@ -29,10 +29,18 @@ func TestSuiteFailsOnABrokenBackend(t *testing.T) {
 		"loss has another cause":     "want ErrSessionExpired",
 		"infos are kept":             "want nothing",
 		"cancelled candidacies stay": "candidacies, want",
+
+		"participants are not in order":     "sees the participants",
+		"shown epochs are not led with":     "but was shown with",
+		"nothing is transferred":            "returned <nil> while a leads on",
+		"a transfer takes the next instead": "over b and c to d",
+		"unknown targets are accepted":      "want ErrNotContending",
+		"requests outlive their context":    "nobody should have asked it to give way",
+		"a transfer is told as a loss":      "when a transfer was asked for, want ErrResigned",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSuite$")
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSuite$", "-test.failfast")
 			cmd.Env = append(os.Environ(), faultVariable+"="+fault)
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), words) {

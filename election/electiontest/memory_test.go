@@ -22,6 +22,10 @@ type memory struct {
 	epoch   leader.Epoch
 	queue   []*node
 	infos   map[string]published
+	// asking: a transfer is under way.
+	asking bool
+	// forgotten is the target of a transfer that was not taken back.
+	forgotten *node
 }
 
 type published struct {
@@ -31,7 +35,10 @@ type published struct {
 
 // node is a candidacy.
 type node struct {
+	p     *memoryParticipant
+	id    string
 	epoch leader.Epoch
+	since time.Time
 	gone  bool
 	// tenure is set once the node leads.
 	tenure *memoryTenure
@@ -64,13 +71,16 @@ func newMemory(fault string) *memory {
 
 // wake must be called with the lock held, as all unexported methods below.
 func (m *memory) wake() {
+	if to := m.forgotten; to != nil && !to.gone && m.queue[0] != to {
+		_, _ = m.step(m.queue[0], to)
+	}
 	close(m.changed)
 	m.changed = make(chan struct{})
 }
 
-func (m *memory) join() *node {
+func (m *memory) join(p *memoryParticipant, id string) *node {
 	m.epoch++
-	n := &node{epoch: m.epoch}
+	n := &node{p: p, id: id, epoch: m.epoch, since: time.Now()}
 	if m.fault == "epochs repeat" {
 		n.epoch = 1
 	}
@@ -178,14 +188,15 @@ func (p *memoryParticipant) Reconnect(*testing.T) {
 	p.m.wake()
 }
 
-func (p *memoryParticipant) Campaign(ctx context.Context, _ election.Candidate) (election.Tenure, error) {
+func (p *memoryParticipant) Campaign(ctx context.Context, c election.Candidate) (election.Tenure, error) {
 	for {
 		p.m.mu.Lock()
 		if p.node == nil || p.node.gone {
-			p.node = p.m.join()
+			p.node = p.m.join(p, c.ID)
 		}
 		if p.connected && p.m.leads(p.node) {
 			p.node.tenure = &memoryTenure{p: p, node: p.node, lost: make(chan struct{})}
+			p.m.wake() // a transfer may wait for it
 			p.m.mu.Unlock()
 			return p.node.tenure, nil
 		}

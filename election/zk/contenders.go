@@ -4,24 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"path"
 
+	"github.com/coordd/coordd/election"
 	"github.com/coordd/coordd/leader"
 	"github.com/coordd/coordd/zookeeper"
 )
 
-// Contender is one participant at a latch as everybody can see it, whether it is
-// this package's or Curator's.
+// Contender is one participant at a latch and where it stands there, whether it is
+// this package's or Curator's. Its Epoch is the Czxid of its node, to which a Driver
+// adds its Config.EpochFloor.
 type Contender struct {
-	// ID is the name that the participant wrote. Curator's may be empty.
-	ID string
+	election.Participant
 	// Node is the path of its latch node.
 	Node string
-	// Epoch is the node's Czxid: the epoch of the participant's term when it leads,
-	// without Config.EpochFloor.
-	Epoch leader.Epoch
-	// Since is when it began to contend, by the server's clock.
-	Since time.Time
 	// Session is the ZooKeeper session that keeps the node.
 	Session int64
 }
@@ -86,7 +82,9 @@ func contender(ctx context.Context, s *zookeeper.Session, node string) (Contende
 		return Contender{}, false, fmt.Errorf("election: read a contender: %w", err)
 	}
 	return Contender{
-		ID: string(data), Node: node, Epoch: leader.Epoch(stat.Czxid),
-		Since: stat.Created.UTC(), Session: stat.EphemeralOwner,
+		Participant: election.Participant{
+			ID: string(data), Epoch: leader.Epoch(stat.Czxid), Since: stat.Created.UTC(), Foreign: isForeign(path.Base(node)),
+		},
+		Node: node, Session: stat.EphemeralOwner,
 	}, true, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -42,8 +41,8 @@ type Config struct {
 	// Leaders is the path under which leaders publish themselves, for example
 	// "/coordd/default/leader". Empty when nothing is published.
 	Leaders string
-	// Tick is the servers' tickTime; zero when unknown, which costs a part of the
-	// lease.
+	// Tick is the servers' tickTime. Zero means that of the Client's configuration;
+	// zero there means unknown, which costs a part of the lease.
 	Tick time.Duration
 	// OnDisconnect is Ride by default.
 	OnDisconnect DisconnectPolicy
@@ -52,12 +51,18 @@ type Config struct {
 	EpochFloor leader.Epoch
 	// Logger gets messages; nil for none.
 	Logger hclog.Logger
+	// OnRenewed is told of the renewals of a term's lease, the first of them when it
+	// is granted; nil for nobody. It is called on a goroutine of its own, one call at
+	// a time; renewals during a call are not told. A call that blocks delays the
+	// release of leadership, and neither renewals nor the end of the term.
+	OnRenewed func(Renewal)
 }
 
 // Driver contends at a latch in ZooKeeper.
 type Driver struct {
-	cfg Config
-	log hclog.Logger
+	cfg  Config
+	log  hclog.Logger
+	wall func() time.Time // the wall clock, which the lease's end is held against
 }
 
 var _ election.Driver = (*Driver)(nil)
@@ -78,11 +83,14 @@ func New(cfg Config) (*Driver, error) {
 	if cfg.EpochFloor < 0 {
 		return nil, fmt.Errorf("election: epoch floor %d is negative", cfg.EpochFloor)
 	}
+	if cfg.Tick == 0 {
+		cfg.Tick = cfg.Client.Tick()
+	}
 	log := cfg.Logger
 	if log == nil {
 		log = hclog.NewNullLogger()
 	}
-	return &Driver{cfg: cfg, log: log}, nil
+	return &Driver{cfg: cfg, log: log, wall: time.Now}, nil
 }
 
 // errAgain ends one session's contest; Campaign goes on with the next session.
@@ -116,118 +124,28 @@ func (d *Driver) contend(ctx context.Context, s *zookeeper.Session, c election.C
 	node, stat, err := s.CreateProtected(ctx, d.cfg.Latch, latchSuffix, []byte(c.ID))
 	if err != nil {
 		if errors.Is(err, zookeeper.ErrUnknownOutcome) {
-			s.Close()
+			_ = s.Close() // the client reports
 		}
 		return nil, fmt.Errorf("election: join %s: %w", d.cfg.Latch, err)
 	}
+	k := candidacy{d: d, s: s, who: c, guard: s.Guard(node), stat: stat}
 	err = checkSequence(d.cfg.Latch, path.Base(node))
 	if err == nil {
 		var t *tenure
-		t, err = d.await(ctx, s, node, stat, c)
-		if err == nil {
+		if t, err = k.await(ctx); err == nil {
 			return t, nil
 		}
 	}
-	d.withdraw(ctx, s, node)
+	d.withdraw(ctx, s, k.guard.Path())
 	return nil, err
-}
-
-// await blocks until the node leads. What an event says is only a hint: before
-// the grant the list is read again, the node's owner is compared, and a guarded
-// check is acknowledged by a quorum.
-func (d *Driver) await(ctx context.Context, s *zookeeper.Session, node string, stat zookeeper.Stat, c election.Candidate) (*tenure, error) {
-	for {
-		before, err := d.predecessor(ctx, s, node)
-		if err != nil {
-			return nil, err
-		}
-		own, exists, ownFired, err := s.Watch(ctx, node)
-		if err != nil {
-			return nil, err
-		}
-		if !exists || own.EphemeralOwner != s.ID() {
-			return nil, d.vanished(s, node)
-		}
-		if before == "" {
-			return d.grant(ctx, s, node, stat, c)
-		}
-		_, exists, beforeFired, err := s.Watch(ctx, before)
-		if err != nil {
-			return nil, err
-		}
-		if !exists {
-			continue
-		}
-		select {
-		case <-beforeFired:
-		case <-ownFired:
-		case <-s.Done():
-			return nil, errAgain
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-// predecessor returns the contender just before node, "" when node is the first.
-func (d *Driver) predecessor(ctx context.Context, s *zookeeper.Session, node string) (string, error) {
-	children, _, err := s.Children(ctx, d.cfg.Latch)
-	if err != nil && !errors.Is(err, zookeeper.ErrNoNode) {
-		return "", err
-	}
-	order := contenders(children)
-	switch i := slices.Index(order, path.Base(node)); i {
-	case -1:
-		return "", d.vanished(s, node)
-	case 0:
-		return "", nil
-	default:
-		return d.cfg.Latch + "/" + order[i-1], nil
-	}
 }
 
 // vanished closes the session of a contender whose node was deleted by somebody
 // else: nothing of it may stay behind.
 func (d *Driver) vanished(s *zookeeper.Session, node string) error {
 	d.log.Warn("own latch node was deleted by somebody else, closing the session", "node", node)
-	s.Close()
+	_ = s.Close() // the client reports
 	return errAgain
-}
-
-// grant confirms leadership and starts the tenure.
-func (d *Driver) grant(ctx context.Context, s *zookeeper.Session, node string, stat zookeeper.Stat, c election.Candidate) (*tenure, error) {
-	guard := s.Guard(node)
-	// A steady lease holds for 5T/8 from a renewal to the next; a grace of more than
-	// T/4 would leave too little of it.
-	if most := s.Timeout() / 4; c.StopGrace > most {
-		return nil, fmt.Errorf("election: stop grace %v is more than %v, a quarter of the session time-out, and leaves too little of the lease; lower the grace or raise the time-out",
-			c.StopGrace, most)
-	}
-	lease := zookeeper.NewLease(s.Timeout(), d.cfg.Tick)
-	for {
-		sent := time.Now()
-		err := guard.Check(ctx)
-		switch {
-		case err == nil:
-			lease.Renewed(zookeeper.Beat{Sent: sent, Answered: time.Now()}, s.Pulse())
-			if time.Until(lease.Deadline()) < c.StopGrace+lease.Period() {
-				// After a slow round trip, or a long silence: it grows with every check.
-				select {
-				case <-time.After(lease.Period() / 4):
-					continue
-				case <-s.Done():
-					return nil, errAgain
-				case <-ctx.Done():
-					return nil, ctx.Err()
-				}
-			}
-			return d.begin(ctx, s, guard, leader.Epoch(stat.Czxid)+d.cfg.EpochFloor, lease, c)
-		case errors.Is(err, leader.ErrFenced):
-			return nil, d.vanished(s, node)
-		case !errors.Is(err, zookeeper.ErrUnknownOutcome) || ctx.Err() != nil:
-			return nil, err
-		}
-	}
 }
 
 // withdraw removes a candidacy that came to nothing.
@@ -240,7 +158,7 @@ func (d *Driver) withdraw(ctx context.Context, s *zookeeper.Session, node string
 			return
 		}
 		if !errors.Is(err, zookeeper.ErrUnknownOutcome) || ctx.Err() != nil {
-			s.Close()
+			_ = s.Close() // the client reports
 		}
 	}
 }

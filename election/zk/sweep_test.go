@@ -96,7 +96,7 @@ func term(t *testing.T, fake *zookeepertest.Fake, a, b *member, s *striker) {
 	default:
 		<-mine.Lost()
 	}
-	elapse(sessionTimeout/4 + 100*time.Millisecond) // for renewals, and between them
+	elapse(sessionTimeout/4 + 500*time.Millisecond) // for renewals, and between them
 	synctest.Wait()
 	if err == nil && !closed(mine.Lost()) {
 		if got, _ := published(t, fake); got.Epoch != mine.Guard().Epoch() {

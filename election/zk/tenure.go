@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"sync"
 	"time"
 
@@ -18,11 +19,14 @@ import (
 // ends with the term or at Release.
 type tenure struct {
 	session *zookeeper.Session
+	inbox   inbox
 	guard   zookeeper.Guard
 	epoch   leader.Epoch
 	leaders string
 	policy  DisconnectPolicy
 	grace   time.Duration
+	wall    func() time.Time
+	told    renewals
 	log     hclog.Logger
 
 	lost chan struct{} // closed by hold, after err was set
@@ -36,26 +40,35 @@ type tenure struct {
 
 var _ election.Tenure = (*tenure)(nil)
 
-// begin starts the tenure of a candidate whose leadership was just confirmed.
-func (d *Driver) begin(ctx context.Context, s *zookeeper.Session, guard zookeeper.Guard, epoch leader.Epoch, lease *zookeeper.Lease, c election.Candidate) (*tenure, error) {
+// begin starts the tenure of a candidacy whose leadership was just confirmed. What
+// happened to its node since the watch on it was set, the tenure sees.
+func (d *Driver) begin(ctx context.Context, k *candidacy, lease *zookeeper.Lease) *tenure {
 	hold, stop := context.WithCancel(context.WithoutCancel(ctx))
+	epoch := leader.Epoch(k.stat.Czxid) + d.cfg.EpochFloor
 	t := &tenure{
-		session: s, guard: guard, epoch: epoch, leaders: d.cfg.Leaders,
-		policy: d.cfg.OnDisconnect, grace: c.StopGrace, log: d.log.With("epoch", int64(epoch)),
+		session: k.s, inbox: inbox{k.s, d.cfg.Latch}, guard: k.guard, epoch: epoch, leaders: d.cfg.Leaders,
+		policy: d.cfg.OnDisconnect, grace: k.who.StopGrace, wall: d.wall,
+		told: renewals{hook: d.cfg.OnRenewed, epoch: epoch}, log: d.log.With("epoch", int64(epoch)),
 		lost: make(chan struct{}), stop: stop, held: make(chan struct{}),
 		infos: make(map[string]bool),
 	}
-	_, exists, fired, err := s.Watch(ctx, guard.Path())
-	if err != nil {
-		stop()
-		return nil, err
+	asked := k.asked
+	if k.request != (request{}) {
+		asked = nil // it may be for the leader that this one has become
 	}
-	if !exists {
-		stop()
-		return nil, d.vanished(s, guard.Path())
+	go t.hold(hold, lease, k.own, asked)
+	return t
+}
+
+// GuardOf returns the guard of a term in ZooKeeper, with which an embedder makes
+// fenced writes of its own and reads what all earlier terms wrote. Its error says
+// that the term is another backend's.
+func GuardOf(g leader.Guard) (zookeeper.Guard, error) {
+	guard, ok := leader.Token[zookeeper.Guard](g)
+	if !ok {
+		return zookeeper.Guard{}, errors.New("election: the guard is not of a term in ZooKeeper")
 	}
-	go t.hold(hold, lease, fired)
-	return t, nil
+	return guard, nil
 }
 
 // Guard returns the term's proof of leadership.
@@ -80,44 +93,57 @@ type ack struct {
 	err  error
 }
 
-// hold renews the lease and ends the term when it cannot.
-func (t *tenure) hold(ctx context.Context, lease *zookeeper.Lease, fired <-chan struct{}) {
+// renewal makes one guarded check.
+func renewal(ctx context.Context, guard zookeeper.Guard) ack {
+	sent := time.Now()
+	err := guard.Check(ctx)
+	return ack{beat: zookeeper.Beat{Sent: sent, Answered: time.Now()}, err: err}
+}
+
+// hold renews the lease and ends the term when it cannot, or when it shall.
+func (t *tenure) hold(ctx context.Context, lease *zookeeper.Lease, own, asked <-chan struct{}) {
 	defer close(t.held)
-	acks := make(chan ack, 1)
-	var renewals sync.WaitGroup
-	defer renewals.Wait()
-	renewCtx, cancel := context.WithCancel(ctx)
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	ends := make(chan error, 2) // one from each who may say so
+	helpers.Go(func() { t.heed(ctx, asked, ends) })
+	acks := make(chan ack, 1)
+	owns := make(chan (<-chan struct{}), 1)
 	renewing := false
-	next := time.NewTimer(lease.Period())
+	next := time.NewTimer(lease.Period() / 8) // soon: one renewal alone proves less than two
 	defer next.Stop()
+	t.told.tell(&helpers, lease)
 	for {
-		end := time.NewTimer(time.Until(t.until(lease)))
 		state, changed := t.session.State()
 		if err := t.ending(state, lease); err != nil {
-			end.Stop()
 			t.lose(err)
 			return
 		}
 		renew := false
 		select {
 		case <-ctx.Done():
-			end.Stop()
-			return
-		case <-end.C: // ending says so next time round
+		case <-time.After(t.look(lease)): // ending says so next time round
 		case <-changed:
-		case <-fired: // a hint: ask the ensemble
-			fired, renew = nil, true
+		case err := <-ends:
+			t.lose(err)
+			return
+		case <-own: // a hint: ask the ensemble
+			own, renew = nil, true
+			helpers.Go(func() { t.watchOwn(ctx, owns, ends) })
+		case own = <-owns:
 		case <-next.C:
 			renew = true
 			next.Reset(lease.Period())
 		case a := <-acks:
 			renewing = false
 			switch {
+			case ctx.Err() != nil: // its answer is Release's doing
 			case a.err == nil:
 				lease.Renewed(a.beat, t.session.Pulse())
+				t.told.tell(&helpers, lease)
 			case errors.Is(a.err, leader.ErrFenced):
-				end.Stop()
 				t.lose(fmt.Errorf("%w: %s", election.ErrNodeDeleted, t.guard.Path()))
 				return
 			default:
@@ -127,41 +153,75 @@ func (t *tenure) hold(ctx context.Context, lease *zookeeper.Lease, fired <-chan 
 				next.Reset(lease.Period() / 8)
 			}
 		}
-		end.Stop()
+		if ctx.Err() != nil {
+			return
+		}
 		if renew && !renewing {
 			renewing = true
-			renewals.Go(func() {
-				sent := time.Now()
-				err := t.guard.Check(renewCtx)
-				acks <- ack{beat: zookeeper.Beat{Sent: sent, Answered: time.Now()}, err: err}
-			})
+			helpers.Go(func() { acks <- renewal(ctx, t.guard) })
 		}
 	}
 }
 
-// until is when the term must have been reported lost.
-func (t *tenure) until(lease *zookeeper.Lease) time.Time { return lease.Deadline().Add(-t.grace) }
-
-// ending returns why the term must end now, nil if it need not. The deadline is
-// compared on the wall clock too: the monotonic one stands still while the machine
-// is suspended.
-func (t *tenure) ending(state zookeeper.State, lease *zookeeper.Lease) error {
-	now, until := time.Now(), t.until(lease)
+// watchOwn sets the watch on the node again, which something that did not delete it
+// has used up, and passes it on.
+func (t *tenure) watchOwn(ctx context.Context, owns chan<- (<-chan struct{}), ends chan<- error) {
+	_, exists, fired, err := t.session.Watch(ctx, t.guard.Path())
 	switch {
-	case state == zookeeper.Ended:
-		return fmt.Errorf("%w: %w", election.ErrSessionExpired, t.session.Err())
-	case !now.Before(until), !now.Round(0).Before(until.Round(0)):
-		return fmt.Errorf("%w: no renewal was acknowledged in time, connection is %v", election.ErrLeaseExpired, state)
-	case state == zookeeper.Suspended && t.policy == StepDown:
-		return election.ErrDisconnected
+	case err != nil: // hold sees the end of the session itself
+	case exists:
+		owns <- fired
 	default:
-		return nil
+		ends <- fmt.Errorf("%w: %s", election.ErrNodeDeleted, t.guard.Path())
+	}
+}
+
+// heed blocks until a request asks the leader to give way, and passes that on, or
+// until ctx or the session ends. While others stand before the successor it waits
+// for them to queue again. Asked, unless it is nil, is closed when there may be a
+// request for the first time.
+func (t *tenure) heed(ctx context.Context, asked <-chan struct{}, ends chan<- error) {
+	if asked != nil {
+		select {
+		case <-asked:
+		case <-ctx.Done():
+			return
+		}
+	}
+	for {
+		d, r, order, changed, err := t.inbox.duty(ctx, path.Base(t.guard.Path()))
+		var ahead <-chan struct{}
+		if err == nil && d != resign && len(order) > 1 {
+			var exists bool
+			if _, exists, ahead, err = t.session.Watch(ctx, t.inbox.latch+"/"+order[1]); err == nil && !exists {
+				continue
+			}
+		}
+		switch {
+		case ctx.Err() != nil || t.session.Err() != nil:
+			return
+		case err != nil:
+			t.log.Warn("a request for a transfer is left alone", "error", err)
+		case d == resign:
+			ends <- fmt.Errorf("%w: %v", election.ErrResigned, r)
+			return
+		}
+		select {
+		case <-changed:
+		case <-ahead:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
 func (t *tenure) lose(err error) {
 	t.err = err
 	close(t.lost)
+	if errors.Is(err, election.ErrResigned) {
+		t.log.Info("leadership given up", "reason", err)
+		return
+	}
 	t.log.Warn("leadership lost", "reason", err)
 }
 
@@ -245,24 +305,26 @@ func (t *tenure) published() []string {
 	return nodes
 }
 
-// Release removes what was published and the latch node in one guarded multi. What
-// it cannot remove it leaves to the end of the session, which it closes.
+// Release removes what was published and the latch node in one guarded multi; where
+// nothing was published the delete of the node is its own guard. What it cannot remove
+// it leaves to the end of the session, which it closes.
 func (t *tenure) Release(ctx context.Context) error {
 	t.stop()
-	<-t.held
+	defer func() { <-t.held }()
 	select {
 	case <-t.session.Done():
 		return nil // everything went with it
 	default:
 	}
+	infos := t.published() // nobody else removes them, as a rule
+	if len(infos) == 0 && t.session.Delete(ctx, t.guard.Path(), -1) == nil {
+		t.guard.Fall()
+		return nil
+	} // what went wrong the multi finds out, too
 	for {
 		var ops []zookeeper.Op
-		for _, node := range t.published() {
-			if stat, exists, err := t.session.Exists(ctx, node); err != nil {
-				return t.abandon(err)
-			} else if exists && stat.EphemeralOwner == t.session.ID() {
-				ops = append(ops, zookeeper.DeleteOp(node, -1))
-			}
+		for _, node := range infos {
+			ops = append(ops, zookeeper.DeleteOp(node, -1))
 		}
 		err := t.guard.Commit(ctx, append(ops, zookeeper.DeleteOp(t.guard.Path(), -1))...)
 		switch {
@@ -272,16 +334,34 @@ func (t *tenure) Release(ctx context.Context) error {
 		case errors.Is(err, leader.ErrFenced):
 			// Deleted by somebody else or, after a lost reply, by our own first try:
 			// which of them is not known. The infos go with the session.
-			t.session.Close()
+			_ = t.session.Close() // the client reports
 			return nil
 		case !errors.Is(err, zookeeper.ErrNoNode):
+			return t.abandon(err)
+		}
+		if infos, err = t.remaining(ctx); err != nil {
 			return t.abandon(err)
 		}
 	}
 }
 
+// remaining returns the paths of those infos of this term that are there.
+func (t *tenure) remaining(ctx context.Context) ([]string, error) {
+	var nodes []string
+	for _, node := range t.published() {
+		stat, exists, err := t.session.Exists(ctx, node)
+		if err != nil {
+			return nil, err
+		}
+		if exists && stat.EphemeralOwner == t.session.ID() {
+			nodes = append(nodes, node)
+		}
+	}
+	return nodes, nil
+}
+
 // abandon closes the session so that nothing of the term stays behind.
 func (t *tenure) abandon(err error) error {
-	t.session.Close()
+	_ = t.session.Close() // the client reports
 	return fmt.Errorf("election: release %s: the session was closed instead, its nodes vanish within %v: %w", t.guard.Path(), t.session.Timeout(), err)
 }

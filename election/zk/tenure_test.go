@@ -180,6 +180,26 @@ func TestAStrayWriteToALatchNodeNeitherDisarmsNorDeposes(t *testing.T) {
 	})
 }
 
+// A stray write uses up the leader's own watch, which is set again.
+func TestADeletionAfterAStrayWriteIsNoticedAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
+		a, op := join(t, fake, "a", Ride), operator(t, fake)
+		mine := a.lead(t)
+		for range 3 {
+			must(t, op.Multi(within(t), zookeeper.SetOp(mine.guard.Path(), []byte("stray"), -1)))
+			elapse(sessionTimeout / 50) // before the next renewal
+		}
+		start := time.Now()
+		must(t, op.Delete(within(t), mine.guard.Path(), -1))
+		<-mine.Lost()
+		wantErr(t, "reason", mine.Err(), election.ErrNodeDeleted)
+		if took := time.Since(start); took > sessionTimeout/100 {
+			t.Errorf("noticed after %v, want at once", took)
+		}
+		must(t, mine.Release(within(t)))
+	})
+}
+
 func TestReleaseRemovesInfoAndNodeInOneTransaction(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
 		a := join(t, fake, "a", Ride)

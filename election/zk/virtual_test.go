@@ -112,7 +112,7 @@ func operator(t *testing.T, fake *zookeepertest.Fake) *zookeeper.Session {
 		Servers: []string{"127.0.0.1:2181"}, SessionTimeout: sessionTimeout, Dial: fake.DialContext,
 	})
 	must(t, err)
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 

@@ -13,12 +13,13 @@ const fixedEpoch leader.Epoch = 1
 
 // Backend is the shared space of a cluster in one process: sessions, the latch,
 // the published leaders, and the stored data. The data lasts as long as the
-// Backend does, whoever comes and goes. Its methods may be called from any
+// Backend does, whoever comes and goes, or as the file of Config.File. Its methods may be called from any
 // goroutine. Make one with New.
 type Backend struct {
 	cfg    Config
 	fixed  map[string]leader.Info
 	faults faults
+	disk   disk
 
 	// mu guards all below, and the state of participants, sessions, candidacies
 	// and tenures. Nothing blocks and no foreign code runs while it is held.
@@ -28,11 +29,19 @@ type Backend struct {
 	index int64
 	// changed is closed, and replaced, at every change that somebody may wait for.
 	changed  chan struct{}
-	tree     *tree
 	sessions int64
+	// tree is the stored data. Who changes it holds the disk, too.
+	tree *tree
+	// writing: a transaction is on its way to the disk. Nobody is granted leadership
+	// then: what a term wrote is seen by all later ones.
+	writing bool
+	// commits is what took effect, if it is kept.
+	commits []Committed
 	// latch holds the candidacies in the order in which they came. The first one
 	// leads.
 	latch []*candidacy
+	// request is the transfer that is being made, nil for none.
+	request *request
 	// published holds the leaders by component; publishedAt is the index of the
 	// newest change to it.
 	published   map[string]publication
@@ -48,7 +57,8 @@ type publication struct {
 	index int64
 }
 
-// New returns an empty backend. It starts nothing. Its error names the field of
+// New returns an empty backend. It starts nothing and touches no file: the first
+// Participant.Run opens it. Its error names the field of
 // the configuration that cannot be used.
 func New(cfg Config) (*Backend, error) {
 	cfg, err := cfg.withDefaults()
@@ -60,7 +70,7 @@ func New(cfg Config) (*Backend, error) {
 		return nil, err
 	}
 	return &Backend{
-		cfg: cfg, fixed: fixed,
+		cfg: cfg, fixed: fixed, disk: newDisk(),
 		index: int64(fixedEpoch), publishedAt: int64(fixedEpoch),
 		changed: make(chan struct{}), tree: newTree(), published: make(map[string]publication),
 	}, nil

@@ -23,6 +23,10 @@ const (
 
 // Config is what New needs. The zero Config is usable.
 type Config struct {
+	// File is where the stored data is kept, in one file that no other Backend can
+	// use meanwhile. A Commit that returned nil is on disk. Candidacies and published
+	// leaders end with the process, but epochs go on growing. Empty: in memory.
+	File string
 	// SessionTimeout is how long the session of a participant outlives its
 	// connection. Zero: DefaultSessionTimeout, 10 s.
 	SessionTimeout time.Duration
@@ -38,6 +42,8 @@ type Config struct {
 	// "standalone", an all-zero session ID, epoch 1 and phase ready. None: there is
 	// no leader until one is published.
 	Leaders []leader.Info
+	// KeepCommits keeps every transaction in memory for Commits. It is for tests.
+	KeepCommits bool
 	// Logger receives what an operator should know. Nil: nothing is logged.
 	Logger hclog.Logger
 }

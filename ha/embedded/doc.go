@@ -3,8 +3,9 @@
 // every way in which ZooKeeper fails.
 //
 // A Backend is the shared space; each Participant of it stands for one process
-// and is an ha.Services. Data lives in the memory of the Backend and outlives its
-// participants, so that one takes over from another as it would on ZooKeeper.
+// and is an ha.Services. Data lives in the memory of the Backend, or in a file, and
+// outlives its participants, so that one takes over from another as it would on
+// ZooKeeper.
 //
 // # The model
 //
@@ -38,6 +39,10 @@
 //	           │ removed                     ▼
 //	           └────▶ gone              leading, term lost ─────────────▶ gone
 //
+// A transfer has the participants in between queue again, with a new place and epoch,
+// and then ends the leader's term. Whoever is cut off can do neither, so it waits for
+// them, or for the end of their sessions.
+//
 // # The guard
 //
 // The guard of a term is its candidacy. Every read and every write checks, under
@@ -47,6 +52,34 @@
 // it does: a term whose lease ran out still leads until its successor does, and a
 // term whose session ended at the backend does not, though its participant may not
 // know yet.
+//
+// A write to a file takes its time, so it holds a token in place of the lock. It
+// begins under the lock, if the candidacy is first then, and takes effect under the
+// lock when it is on disk; until that, nobody is granted leadership. So it stands
+// before the end of its term, as far as any later term can see.
+//
+// # The file
+//
+// With Config.File the stored data is kept in one bbolt file, which the first Run of a
+// participant opens and the last one closes; reads are served from memory. Commit
+// returns nil when the transaction has been synced, so the process can be killed at
+// any moment: what was acknowledged is there when the file is opened again, and each
+// transaction is there as a whole or not at all. Sessions, candidacies and published
+// leaders end with the process. The index that epochs come from is written with each
+// transaction and moved on by more than can have been counted since whenever the file
+// is opened, so no epoch comes twice.
+//
+// While a file is open nobody else can open it. A new one gets its name when it is
+// whole. An existing one is checked before it is used, down to each page that bbolt
+// will read and a sum over all values: a file that is foreign, truncated or damaged in
+// whichever place is refused, with its name and the remedy, and left as it was.
+//
+// A write that fails, as on a full disk, has stored nothing, and the next may succeed:
+// the transaction ends with an error, which is the caller's to deal with, and the term
+// goes on. That holds while the file's old header counts, for bbolt writes the header
+// last. When it does not, as after a failed sync of the header, nobody can tell what is
+// on disk until it is read anew: the outcome is unknown, no more is written, and every
+// Run returns with the reason, so that terms end.
 //
 // # Standalone
 //

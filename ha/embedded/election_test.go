@@ -15,10 +15,14 @@ import (
 )
 
 func TestElectionDriver(t *testing.T) {
-	electiontest.Run(t, func(t *testing.T) electiontest.Harness {
+	onBoth(t, func(t *testing.T, config func(testing.TB) embedded.Config) {
 		t.Helper()
-		cfg := embedded.Config{SessionTimeout: 400 * time.Millisecond}
-		return &contest{backend: newBackend(t, cfg), timeout: cfg.SessionTimeout}
+		electiontest.Run(t, func(t *testing.T) electiontest.Harness {
+			t.Helper()
+			cfg := config(t)
+			cfg.SessionTimeout = 400 * time.Millisecond
+			return &contest{backend: newBackend(t, cfg), timeout: cfg.SessionTimeout}
+		})
 	})
 }
 

@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,21 @@ func newBackend(t testing.TB, cfg embedded.Config) *embedded.Backend {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// onBoth runs a test with data in memory and with data in a file, a new one for each
+// config.
+func onBoth(t *testing.T, test func(t *testing.T, config func(testing.TB) embedded.Config)) {
+	t.Helper()
+	t.Run("memory", func(t *testing.T) {
+		test(t, func(testing.TB) embedded.Config { return embedded.Config{} })
+	})
+	t.Run("file", func(t *testing.T) {
+		test(t, func(t testing.TB) embedded.Config {
+			t.Helper()
+			return embedded.Config{File: filepath.Join(t.TempDir(), "data")}
+		})
+	})
 }
 
 // run starts a participant that is stopped when the test ends.
@@ -131,4 +147,17 @@ func observe(t testing.TB, p *embedded.Participant) (got retrieval.Observation) 
 		t.Errorf("Follow ended with %v, want its context's error", err)
 	}
 	return got
+}
+
+// contendWith starts a campaign, whose tenure arrives if it wins one; the channel is
+// closed when the campaign has ended.
+func contendWith(ctx context.Context, p *embedded.Participant) <-chan election.Tenure {
+	won := make(chan election.Tenure, 1)
+	go func() {
+		defer close(won)
+		if tenure, err := p.Election().Campaign(ctx, election.Candidate{ID: "a", StopGrace: grace}); err == nil {
+			won <- tenure
+		}
+	}()
+	return won
 }

@@ -13,8 +13,10 @@ import (
 type candidacy struct {
 	backend *Backend
 	// id names the candidate to people.
-	id      string
+	id string
+	// epoch and since are of its present place: it may be asked to queue again.
 	epoch   leader.Epoch
+	since   time.Time
 	session *session
 	// tenure is set when leadership was granted.
 	tenure *tenure
@@ -107,7 +109,7 @@ func (d electionDriver) tryJoin(id string) (changed <-chan struct{}, cand *candi
 	case b.cfg.Standalone && len(b.latch) > 0:
 		return nil, nil, fmt.Errorf("%w (%q contends already)", ErrStandalone, p.id)
 	}
-	cand = &candidacy{backend: b, id: id, epoch: leader.Epoch(b.next()), session: p.session}
+	cand = &candidacy{backend: b, id: id, epoch: leader.Epoch(b.next()), since: time.Now().UTC(), session: p.session}
 	p.session.candidacies = append(p.session.candidacies, cand)
 	b.latch = append(b.latch, cand)
 	b.broadcast()
@@ -123,12 +125,13 @@ func (b *Backend) grant(c *candidacy, lease time.Duration) (t *tenure, changed <
 	switch {
 	case p.killed, p.session != c.session:
 		return nil, nil, true
-	case !p.connected, !b.leads(c):
+	case !p.connected, !b.leads(c), b.writing:
 		return nil, b.changed, false
 	}
 	c.tenure = &tenure{
 		candidacy: c, lease: lease, lost: make(chan struct{}),
 	}
+	b.broadcast() // a transfer may wait for it
 	return c.tenure, nil, false
 }
 

@@ -62,10 +62,22 @@ type Participant struct {
 
 var _ ha.Services = (*Participant)(nil)
 
-// Run keeps a session until ctx ends, then closes it and returns ctx's error.
-// Other errors: ErrRunning; ErrKilled; ErrStandalone when the backend is
-// standalone and another participant is running.
+// Run keeps a session until ctx ends, then closes it and returns ctx's error. The
+// first Run opens the backend's file, if it has one, and the last one closes it.
+// Other errors: ErrRunning; ErrKilled; ErrStandalone when the backend is standalone
+// and another participant is running; ErrInUse, or what else is wrong with the file,
+// when it cannot be opened; txn.ErrUnknownOutcome when a write to it failed in a way
+// that leaves open what it holds, so that going on with it is in vain.
 func (p *Participant) Run(ctx context.Context) error {
+	f, err := p.backend.enter(ctx)
+	if err != nil {
+		return fmt.Errorf("participant %q: %w", p.id, err)
+	}
+	return errors.Join(p.keep(ctx, f), p.backend.leave(ctx))
+}
+
+// keep keeps a session until ctx ends or the file, nil for memory, has failed.
+func (p *Participant) keep(ctx context.Context, f *file) error {
 	if err := p.start(); err != nil {
 		return fmt.Errorf("participant %q: %w", p.id, err)
 	}
@@ -75,6 +87,8 @@ func (p *Participant) Run(ctx context.Context) error {
 	select {
 	case <-p.dead:
 		return fmt.Errorf("participant %q: %w", p.id, ErrKilled)
+	case <-f.broken():
+		return fmt.Errorf("participant %q: %w", p.id, f.err)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -168,6 +182,31 @@ func (p *Participant) reach(ctx context.Context, do func() error) error {
 		}
 	}
 }
+
+// until calls step under the backend's lock, at each change at which the participant
+// is connected, until it says that it is done or fails. Other errors: as of reach.
+func (p *Participant) until(ctx context.Context, step func() (done bool, err error)) error {
+	for {
+		var changed <-chan struct{}
+		var done bool
+		err := p.reach(ctx, func() (err error) {
+			done, err = step()
+			changed = p.backend.changed
+			return err
+		})
+		if done || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// reachable reports whether the participant's process lives and is connected. It
+// requires the lock.
+func (p *Participant) reachable() bool { return p.connected && !p.killed }
 
 // errStopped: the participant's Run has returned, and with it every session.
 var errStopped = errors.New("participant was stopped")

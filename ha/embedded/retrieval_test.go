@@ -14,10 +14,15 @@ import (
 )
 
 func TestRetrievalDriver(t *testing.T) {
-	retrievaltest.Run(t, func(t *testing.T) retrievaltest.Harness {
+	onBoth(t, func(t *testing.T, config func(testing.TB) embedded.Config) {
 		t.Helper()
-		b := newBackend(t, embedded.Config{})
-		return &stage{backend: b, leader: started(t, b, "leader")}
+		newStage := func(t *testing.T) *stage {
+			t.Helper()
+			b := newBackend(t, config(t))
+			return &stage{backend: b, leader: started(t, b, "leader")}
+		}
+		retrievaltest.Run(t, func(t *testing.T) retrievaltest.Harness { t.Helper(); return newStage(t) })
+		retrievaltest.RunForged(t, func(t *testing.T) retrievaltest.Forger { t.Helper(); return newStage(t) })
 	})
 }
 
@@ -29,7 +34,7 @@ type stage struct {
 	withdraw func()
 }
 
-var _ retrievaltest.Harness = (*stage)(nil)
+var _ retrievaltest.Forger = (*stage)(nil)
 
 func (s *stage) Follower(t *testing.T) retrievaltest.Follower {
 	t.Helper()
@@ -67,6 +72,7 @@ type follower struct{ p *embedded.Participant }
 func (f follower) Driver() retrieval.Driver { return f.p.Retrieval() }
 func (f follower) Disconnect(*testing.T)    { f.p.Disconnect() }
 func (f follower) Reconnect(*testing.T)     { f.p.Reconnect() }
+func (f follower) Expire(*testing.T)        { f.p.Expire() }
 
 // follow collects what a follower of the dispatcher sees.
 func follow(t *testing.T, p *embedded.Participant) (next func() retrieval.Observation) {

@@ -63,13 +63,7 @@ func (s store) Commit(ctx context.Context, g leader.Guard, ops ...txn.Op) error 
 		c.ops = append(c.ops, op.Kind.String())
 		c.paths = append(c.paths, op.Path)
 	}
-	err := s.guarded(ctx, g, c, func() error {
-		if err := b.tree.apply(ops); err != nil {
-			return err
-		}
-		b.next()
-		return nil
-	})
+	err := s.faulty(g, c, func(cand *candidacy) error { return s.write(ctx, cand, ops) })
 	switch {
 	case err == nil:
 		return nil
@@ -83,6 +77,19 @@ func (s store) Commit(ctx context.Context, g leader.Guard, ops ...txn.Op) error 
 // guarded calls do under the backend's lock while the guard's term leads, with
 // the faults that were injected for the call.
 func (s store) guarded(ctx context.Context, g leader.Guard, c call, do func() error) error {
+	return s.faulty(g, c, func(cand *candidacy) error {
+		return s.p.reach(ctx, func() error {
+			if !s.p.backend.leads(cand) {
+				return fmt.Errorf("%w (epoch %s)", leader.ErrFenced, g.Epoch())
+			}
+			return do()
+		})
+	})
+}
+
+// faulty calls do with the guard's candidacy, and with the faults that were injected
+// for the call.
+func (s store) faulty(g leader.Guard, c call, do func(*candidacy) error) error {
 	b := s.p.backend
 	c.participant = s.p.id
 	hit := b.faults.hit(c)
@@ -93,12 +100,7 @@ func (s store) guarded(ctx context.Context, g leader.Guard, c call, do func() er
 	if !ok || cand.backend != b {
 		return fmt.Errorf("%w: the guard is not of this backend", leader.ErrFenced)
 	}
-	err := s.p.reach(ctx, func() error {
-		if !b.leads(cand) {
-			return fmt.Errorf("%w (epoch %s)", leader.ErrFenced, g.Epoch())
-		}
-		return do()
-	})
+	err := do(cand)
 	if errors.Is(err, errStopped) {
 		return fmt.Errorf("%w: %w", leader.ErrFenced, err)
 	}

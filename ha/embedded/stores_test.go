@@ -11,22 +11,30 @@ import (
 )
 
 func TestJobStore(t *testing.T) {
-	jobstoretest.Run(t, startStore)
-}
-
-func TestResultStore(t *testing.T) {
-	resultstoretest.Run(t, func(t testing.TB) resultstoretest.Harness {
+	onBoth(t, func(t *testing.T, config func(testing.TB) embedded.Config) {
 		t.Helper()
-		h := startStore(t)
-		return resultstoretest.Harness{Driver: h.Driver, Lead: h.Lead, Faults: h.Faults}
+		jobstoretest.Run(t, func(t testing.TB) jobstoretest.Harness { t.Helper(); return startStore(t, config(t)) })
 	})
 }
 
-// startStore returns the store of one participant that leads term after term.
-func startStore(t testing.TB) jobstoretest.Harness {
+func TestResultStore(t *testing.T) {
+	onBoth(t, func(t *testing.T, config func(testing.TB) embedded.Config) {
+		t.Helper()
+		resultstoretest.Run(t, func(t testing.TB) resultstoretest.Harness {
+			t.Helper()
+			h := startStore(t, config(t))
+			return resultstoretest.Harness{Driver: h.Driver, Lead: h.Lead, Faults: h.Faults}
+		})
+	})
+}
+
+// startStore returns the store of one participant that leads term after term. With
+// a file, each term but the first is that of another process.
+func startStore(t testing.TB, cfg embedded.Config) jobstoretest.Harness {
 	t.Helper()
-	b := newBackend(t, embedded.Config{})
-	p := started(t, b, "a")
+	b := newBackend(t, cfg)
+	p := b.Participant("a")
+	stop := run(t, p)
 	var last election.Tenure
 	return jobstoretest.Harness{
 		Driver: p.Store(),
@@ -35,6 +43,10 @@ func startStore(t testing.TB) jobstoretest.Harness {
 			if last != nil {
 				if err := last.Release(t.Context()); err != nil {
 					t.Fatal(err)
+				}
+				if cfg.File != "" {
+					stop()
+					stop = run(t, p)
 				}
 			}
 			last = campaign(t, p)

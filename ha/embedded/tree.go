@@ -8,6 +8,9 @@ import (
 	"github.com/coordd/coordd/txn"
 )
 
+// maxPath is the limit of a path in bytes, which is that of a key of bbolt.
+const maxPath = 32 << 10
+
 // tree is the stored data: values at paths, and the folders that lead to them.
 // It is not safe for use by several goroutines.
 type tree struct {
@@ -54,18 +57,23 @@ func (t *tree) list(path string) []string {
 	return names
 }
 
-// apply does all ops or, when one of them cannot be done, none. The ops have
+// check returns why one of the ops cannot be done, a *txn.OpError. The ops have
 // distinct paths.
-func (t *tree) apply(ops []txn.Op) error {
+func (t *tree) check(ops []txn.Op) error {
 	for _, op := range ops {
 		n := t.find(op.Path)
 		switch {
 		case op.Kind == txn.Create && n != nil:
-			return fmt.Errorf("%s %s: %w", op.Kind, op.Path, txn.ErrExists)
+			return &txn.OpError{Kind: op.Kind, Path: op.Path, Err: txn.ErrExists}
 		case (op.Kind == txn.Put || op.Kind == txn.Delete) && (n == nil || !n.stored):
-			return fmt.Errorf("%s %s: %w", op.Kind, op.Path, txn.ErrNotFound)
+			return &txn.OpError{Kind: op.Kind, Path: op.Path, Err: txn.ErrNotFound}
 		}
 	}
+	return nil
+}
+
+// apply does all ops, which check has passed.
+func (t *tree) apply(ops []txn.Op) {
 	for _, op := range ops {
 		switch op.Kind {
 		case txn.Create, txn.Put:
@@ -74,7 +82,6 @@ func (t *tree) apply(ops []txn.Op) error {
 			t.remove(op.Path)
 		}
 	}
-	return nil
 }
 
 // set stores a copy of data at path and makes missing folders.
@@ -129,6 +136,9 @@ func checkOps(ops []txn.Op, limit int) error {
 		}
 		if seen[op.Path] {
 			return fmt.Errorf("%s %s: the transaction has another operation on this path", op.Kind, op.Path)
+		}
+		if len(op.Path) > maxPath {
+			return fmt.Errorf("%s: a path of %d bytes, the limit is %d: %w", op.Kind, len(op.Path), maxPath, txn.ErrTooLarge)
 		}
 		seen[op.Path] = true
 		size += len(op.Path) + len(op.Data)

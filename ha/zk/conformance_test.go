@@ -45,7 +45,7 @@ func TestElectionConformance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(admin.Close)
+		t.Cleanup(func() { _ = admin.Close() })
 		return &harness{server: c.server, root: c.root(), admin: admin}
 	})
 }

@@ -15,12 +15,14 @@ import (
 
 func TestRetrievalConformance(t *testing.T) {
 	c := &clusters{server: zookeepertest.StartServer(t)}
-	retrievaltest.Run(t, func(t *testing.T) retrievaltest.Harness {
+	newPublishers := func(t *testing.T) *publishers {
 		t.Helper()
 		root := c.root()
 		s := participant(t, Config{Servers: []string{c.server.Addr()}, Root: root, SessionTimeout: sessionTimeout})
 		return &publishers{server: c.server, root: root, services: s, terms: make(map[string]election.Tenure)}
-	})
+	}
+	retrievaltest.Run(t, func(t *testing.T) retrievaltest.Harness { t.Helper(); return newPublishers(t) })
+	retrievaltest.RunForged(t, func(t *testing.T) retrievaltest.Forger { t.Helper(); return newPublishers(t) })
 }
 
 // publishers leads as many components as a case asks for, each term through a latch
@@ -32,7 +34,7 @@ type publishers struct {
 	terms    map[string]election.Tenure // by component
 }
 
-var _ retrievaltest.Harness = (*publishers)(nil)
+var _ retrievaltest.Forger = (*publishers)(nil)
 
 func (p *publishers) Publish(t *testing.T, component, address string) (leader.Info, func()) {
 	t.Helper()
@@ -123,3 +125,14 @@ func (f *follower) Driver() retrieval.Driver { return f.services.Retrieval() }
 func (f *follower) Disconnect(t *testing.T) { t.Helper(); f.proxy.Cut() }
 
 func (f *follower) Reconnect(t *testing.T) { t.Helper(); f.proxy.Heal() }
+
+func (f *follower) Expire(t *testing.T) {
+	t.Helper()
+	session, err := f.services.Client().Session(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

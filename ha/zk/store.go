@@ -8,10 +8,23 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
+	electionzk "github.com/coordd/coordd/election/zk"
 	"github.com/coordd/coordd/ha"
 	"github.com/coordd/coordd/leader"
 	"github.com/coordd/coordd/txn"
 	"github.com/coordd/coordd/zookeeper"
+)
+
+const (
+	// atOnce bounds the requests of one transaction that are under way at once.
+	atOnce = 32
+	// maxReads bounds the reads of the store that are under way at once: enough to
+	// hide the round trip. What a session asks is answered in its order, so more of
+	// them make the leader's renewals and its publication wait: ten thousand jobs that
+	// read their progress at the start of a term held both up for seconds.
+	maxReads = 64
 )
 
 // Store is the cluster's guarded store: each path below the root is a znode.
@@ -20,10 +33,15 @@ import (
 // reaches a later session.
 type Store struct {
 	root    string
-	parents sync.Map // paths known to exist, so that they are made once
+	parents sync.Map      // paths known to exist, so that they are made once
+	reads   chan struct{} // holds a value for each read under way
 }
 
 var _ ha.Store = (*Store)(nil)
+
+func newStore(root string) *Store {
+	return &Store{root: root, reads: make(chan struct{}, maxReads)}
+}
 
 // Get returns a znode's data. See ha.Store.
 func (s *Store) Get(ctx context.Context, g leader.Guard, path string) ([]byte, error) {
@@ -31,6 +49,10 @@ func (s *Store) Get(ctx context.Context, g leader.Guard, path string) ([]byte, e
 	if err != nil {
 		return nil, storeError("get", path, err)
 	}
+	if err := s.enter(ctx); err != nil {
+		return nil, storeError("get", path, err)
+	}
+	defer s.leave()
 	data, _, err := guard.Session().Get(ctx, s.full(path))
 	return data, storeError("get", path, err)
 }
@@ -41,12 +63,28 @@ func (s *Store) List(ctx context.Context, g leader.Guard, path string) ([]string
 	if err != nil {
 		return nil, storeError("list", path, err)
 	}
+	if err := s.enter(ctx); err != nil {
+		return nil, storeError("list", path, err)
+	}
+	defer s.leave()
 	names, _, err := guard.Session().Children(ctx, s.full(path))
 	if errors.Is(err, zookeeper.ErrNoNode) {
 		return nil, nil
 	}
 	return names, storeError("list", path, err)
 }
+
+// enter waits until a read may be sent; its error is ctx's.
+func (s *Store) enter(ctx context.Context) error {
+	select {
+	case s.reads <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *Store) leave() { <-s.reads }
 
 // Commit applies a transaction as one guarded multi. See ha.Store.
 func (s *Store) Commit(ctx context.Context, g leader.Guard, ops ...txn.Op) error {
@@ -62,6 +100,10 @@ func (s *Store) Commit(ctx context.Context, g leader.Guard, ops ...txn.Op) error
 	for {
 		err := guard.Commit(ctx, s.requests(ops)...)
 		var failed *zookeeper.MultiError
+		if err == nil {
+			s.forget(ops)
+			return nil
+		}
 		if !errors.As(err, &failed) || failed.Index >= len(ops) {
 			return storeError("commit", firstPath(ops), err)
 		}
@@ -69,14 +111,29 @@ func (s *Store) Commit(ctx context.Context, g leader.Guard, ops ...txn.Op) error
 		missing := errors.Is(err, zookeeper.ErrNoNode)
 		switch {
 		case missing && op.Kind == txn.Remove:
+			// The ensemble has ordered this, so that reads from here on see all that was
+			// written before, and it says nothing of the removes that follow.
 			ops = slices.Delete(ops, failed.Index, failed.Index+1)
+			if ops, err = s.dropAbsent(ctx, guard, ops, failed.Index); err != nil {
+				return storeError("commit", op.Path, err)
+			}
 		case missing && op.Kind == txn.Create && !again:
 			again = true
 			if err := s.makeParents(ctx, guard, ops, true); err != nil {
 				return storeError("commit", op.Path, err)
 			}
 		default:
-			return storeError(op.Kind.String(), op.Path, failed.Err)
+			return refused(op, failed.Err)
+		}
+	}
+}
+
+// forget drops what was removed from the folders that are known to exist: each job
+// with outputs has one.
+func (s *Store) forget(ops []txn.Op) {
+	for _, op := range ops {
+		if op.Kind == txn.Delete || op.Kind == txn.Remove {
+			s.parents.Delete(s.full(op.Path))
 		}
 	}
 }
@@ -97,39 +154,89 @@ func (s *Store) requests(ops []txn.Op) []zookeeper.Op {
 	return out
 }
 
-// makeParents creates, guarded, the folders that the creates among ops need. With
-// anew it does not trust what it remembers: somebody may have removed one.
+// dropAbsent returns ops without the removes, from the given one on, of what is not
+// there. In a batch there may be hundreds, and each would fail a multi of its own.
+func (s *Store) dropAbsent(ctx context.Context, guard zookeeper.Guard, ops []txn.Op, from int) ([]txn.Op, error) {
+	absent := make([]bool, len(ops))
+	reads, ctx := errgroup.WithContext(ctx)
+	reads.SetLimit(atOnce)
+	for i := from; i < len(ops); i++ {
+		if ops[i].Kind != txn.Remove {
+			continue
+		}
+		reads.Go(func() error {
+			_, there, err := guard.Session().Exists(ctx, s.full(ops[i].Path))
+			absent[i] = !there
+			return err
+		})
+	}
+	if err := reads.Wait(); err != nil {
+		return ops, err
+	}
+	kept := ops[:0]
+	for i, op := range ops {
+		if !absent[i] {
+			kept = append(kept, op)
+		}
+	}
+	return kept, nil
+}
+
+// makeParents creates, guarded, the folders that the creates among ops need: those
+// of one depth at once, the upper ones first. With anew it does not trust what it
+// remembers: somebody may have removed one.
 func (s *Store) makeParents(ctx context.Context, guard zookeeper.Guard, ops []txn.Op, anew bool) error {
+	for _, level := range s.missingParents(ops, anew) {
+		writes, ctx := errgroup.WithContext(ctx)
+		writes.SetLimit(atOnce)
+		for parent := range level {
+			writes.Go(func() error {
+				err := guard.Commit(ctx, zookeeper.CreateOp(parent, nil, zookeeper.Persistent))
+				if err != nil && !errors.Is(err, zookeeper.ErrNodeExists) {
+					return err
+				}
+				s.parents.Store(parent, true)
+				return nil
+			})
+		}
+		if err := writes.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missingParents returns the folders below the root that the creates among ops need
+// and that are not known to exist, or with anew all of them, by their depth.
+func (s *Store) missingParents(ops []txn.Op, anew bool) []map[string]bool {
+	var levels []map[string]bool
 	for _, op := range ops {
 		if op.Kind != txn.Create {
 			continue
 		}
-		full := s.full(op.Path)
-		for i := len(s.root); i < len(full); i++ {
-			parent := full[:i]
-			if full[i] != '/' || i == len(s.root) {
+		full, depth := s.full(op.Path), 0
+		for i := len(s.root) + 1; i < len(full); i++ {
+			if full[i] != '/' {
 				continue
 			}
-			if _, known := s.parents.Load(parent); known && !anew {
-				continue
+			if depth++; depth > len(levels) {
+				levels = append(levels, map[string]bool{})
 			}
-			err := guard.Commit(ctx, zookeeper.CreateOp(parent, nil, zookeeper.Persistent))
-			if err != nil && !errors.Is(err, zookeeper.ErrNodeExists) {
-				return err
+			if _, known := s.parents.Load(full[:i]); !known || anew {
+				levels[depth-1][full[:i]] = true
 			}
-			s.parents.Store(parent, true)
 		}
 	}
-	return nil
+	return levels
 }
 
 func (s *Store) full(path string) string { return s.root + "/" + strings.TrimPrefix(path, "/") }
 
 // open returns what election/zk put into the guard, unless it is known to have fallen.
 func open(g leader.Guard) (zookeeper.Guard, error) {
-	guard, ok := leader.Token[zookeeper.Guard](g)
-	if !ok {
-		return guard, fmt.Errorf("%w: the guard is not of this backend", leader.ErrFenced)
+	guard, err := electionzk.GuardOf(g)
+	if err != nil {
+		return guard, fmt.Errorf("%w: %w", leader.ErrFenced, err)
 	}
 	return guard, guard.Err()
 }
@@ -150,8 +257,6 @@ func storeError(op, path string, err error) error {
 		reason = txn.ErrUnknownOutcome
 	case errors.Is(err, zookeeper.ErrExpired), errors.Is(err, zookeeper.ErrClosed):
 		reason = leader.ErrFenced // the session that held the term is over
-	case errors.Is(err, zookeeper.ErrNodeExists):
-		reason = txn.ErrExists
 	case errors.Is(err, zookeeper.ErrNoNode):
 		reason = txn.ErrNotFound
 	case errors.Is(err, zookeeper.ErrTooLarge):
@@ -160,6 +265,20 @@ func storeError(op, path string, err error) error {
 		return fmt.Errorf("store: %s %s: %w", op, path, err)
 	}
 	return fmt.Errorf("store: %s %s: %w (%w)", op, path, reason, err)
+}
+
+// refused returns the error of a transaction of which one operation could not be
+// done.
+func refused(op txn.Op, err error) error {
+	switch {
+	case errors.Is(err, zookeeper.ErrNodeExists):
+		err = fmt.Errorf("%w (%w)", txn.ErrExists, err)
+	case errors.Is(err, zookeeper.ErrNoNode):
+		err = fmt.Errorf("%w (%w)", txn.ErrNotFound, err)
+	default:
+		return storeError(op.Kind.String(), op.Path, err)
+	}
+	return fmt.Errorf("store: %w", &txn.OpError{Kind: op.Kind, Path: op.Path, Err: err})
 }
 
 func firstPath(ops []txn.Op) string {

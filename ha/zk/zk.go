@@ -1,8 +1,3 @@
-// Package zk is the ZooKeeper backend: election, retrieval and the guarded store
-// of one cluster through one session.
-//
-// The cluster lives below one root: latch/ holds the
-// contenders, leader/ what they publish, and everything else belongs to the store.
 package zk
 
 import (
@@ -34,6 +29,10 @@ const (
 type Config struct {
 	// Servers lists the ensemble's members as HOST:PORT.
 	Servers []string
+	// Chroot is put in front of every path; empty for none.
+	Chroot string
+	// Security is credentials and access control lists; the zero value for none.
+	Security zookeeper.Security
 	// Root is the cluster's path, for example "/coordd/default".
 	Root string
 	// SessionTimeout is T as asked for; zero means zookeeper.DefaultSessionTimeout.
@@ -47,6 +46,9 @@ type Config struct {
 	// Logger gets messages; nil for none.
 	Logger hclog.Logger
 }
+
+// LatchPath returns the path at which those of the cluster below root contend.
+func LatchPath(root string) string { return root + "/" + latchFolder }
 
 // Services is one participant's access to a cluster in ZooKeeper.
 type Services struct {
@@ -68,15 +70,16 @@ func New(cfg Config) (*Services, error) {
 		log = hclog.NewNullLogger()
 	}
 	client, err := zookeeper.New(zookeeper.Config{
-		Servers: cfg.Servers, SessionTimeout: cfg.SessionTimeout, Dial: cfg.Dial, Logger: log.Named("zookeeper"),
+		Servers: cfg.Servers, Chroot: cfg.Chroot, Security: cfg.Security,
+		SessionTimeout: cfg.SessionTimeout, Tick: cfg.Tick, Dial: cfg.Dial, Logger: log.Named("zookeeper"),
 	})
 	if err != nil {
 		return nil, err
 	}
 	leaders := cfg.Root + "/" + leadersFolder
 	elections, err := electionzk.New(electionzk.Config{
-		Client: client, Latch: cfg.Root + "/" + latchFolder, Leaders: leaders,
-		Tick: cfg.Tick, EpochFloor: cfg.EpochFloor, Logger: log.Named("election"),
+		Client: client, Latch: LatchPath(cfg.Root), Leaders: leaders,
+		EpochFloor: cfg.EpochFloor, Logger: log.Named("election"),
 	})
 	if err != nil {
 		return nil, err
@@ -85,7 +88,7 @@ func New(cfg Config) (*Services, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Services{client: client, election: elections, retrieval: retrievals, store: &Store{root: cfg.Root}}, nil
+	return &Services{client: client, election: elections, retrieval: retrievals, store: newStore(cfg.Root)}, nil
 }
 
 // Run keeps a session until ctx ends.
@@ -102,6 +105,23 @@ func (s *Services) Store() ha.Store { return s.store }
 
 // Client returns the ZooKeeper client, for reads outside any term.
 func (s *Services) Client() *zookeeper.Client { return s.client }
+
+// Peek returns a value of the store, by its path, outside of any term. What it finds
+// may be old. It waits for a session. Errors: txn.ErrNotFound, ctx's, or what
+// ZooKeeper answered.
+func (s *Services) Peek(ctx context.Context, value string) ([]byte, error) {
+	for {
+		session, err := s.client.Session(ctx)
+		if err != nil {
+			return nil, storeError("peek", value, err)
+		}
+		data, _, err := session.Get(ctx, s.store.full(value))
+		if errors.Is(err, zookeeper.ErrExpired) || errors.Is(err, zookeeper.ErrClosed) {
+			continue // the next session answers
+		}
+		return data, storeError("peek", value, err)
+	}
+}
 
 // Health reports the state of the session.
 func (s *Services) Health() ha.Health {

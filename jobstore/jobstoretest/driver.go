@@ -133,7 +133,11 @@ func atomicity(t *testing.T, h Harness) {
 	} {
 		for at := range len(change) + 1 {
 			ops := slices.Insert(slices.Clone(change), at, c.op)
-			fails(t, h.Driver.Commit(t.Context(), g, ops...), c.want, c.op.Path)
+			err := h.Driver.Commit(t.Context(), g, ops...)
+			fails(t, err, c.want, c.op.Path)
+			if failed, ok := errors.AsType[*txn.OpError](err); !ok || failed.Path != c.op.Path || failed.Kind != c.op.Kind {
+				t.Errorf("error %v, want a txn.OpError of %s %s", err, c.op.Kind, c.op.Path)
+			}
 			free(t, h.Driver, g, "s/new")
 			holds(t, h.Driver, g, "s/old", "old")
 			holds(t, h.Driver, g, "s/taken", "taken")

@@ -4,6 +4,7 @@
 package jobstoretest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/coordd/coordd/jobstore"
@@ -39,7 +40,9 @@ type test struct {
 func Run(t *testing.T, start func(t testing.TB) Harness) {
 	t.Helper()
 	t.Run("driver", func(t *testing.T) { RunDriver(t, start) })
-	t.Run("store", func(t *testing.T) { run(t, start, storeTests()) })
+	t.Run("store", func(t *testing.T) {
+		run(t, start, slices.Concat(storeTests(), outputTests(), quarantineTests(), blobTests()))
+	})
 }
 
 // RunDriver checks the storage that start makes against the contract of

@@ -27,12 +27,14 @@ type published struct {
 }
 
 type follower struct {
-	m    *memory
-	away bool // guarded by m.mu
+	m *memory
+	// Guarded by m.mu. A connection is lost with the backend, and with a session.
+	away        bool
+	connections int
 }
 
 var (
-	_ Harness          = (*memory)(nil)
+	_ Forger           = (*memory)(nil)
 	_ Follower         = (*follower)(nil)
 	_ retrieval.Driver = (*follower)(nil)
 )
@@ -78,12 +80,25 @@ func (m *memory) Forge(_ *testing.T, info leader.Info) {
 func (f *follower) Driver() retrieval.Driver { return f }
 
 func (f *follower) Disconnect(*testing.T) { f.m.change(func() { f.away = true }) }
-func (f *follower) Reconnect(*testing.T)  { f.m.change(func() { f.away = false }) }
+func (f *follower) Reconnect(*testing.T) {
+	f.m.change(func() { f.away, f.connections = false, f.connections+1 })
+}
+func (f *follower) Expire(*testing.T) { f.m.change(func() { f.connections++ }) }
 
 func (f *follower) Follow(ctx context.Context, component string, observe func(retrieval.Observation)) error {
 	var last retrieval.Observation
+	asked := -1 // the connection on which the backend was asked
 	for {
-		o, changed := f.look(component)
+		o, connection, changed := f.look(component)
+		if connection != asked && answers(o) {
+			asked = connection
+			observe(retrieval.Observation{})
+			unconfirmed := retrieval.Observation{Status: retrieval.StatusUnconfirmed}
+			if f.m.fault == "unconfirmed has a leader" {
+				unconfirmed.Info = o.Info
+			}
+			observe(unconfirmed)
+		}
 		if f.m.fault != "address stands for leader" || o.Info.Address == "" || o.Info.Address != last.Info.Address {
 			observe(o)
 			last = o
@@ -99,7 +114,7 @@ func (f *follower) Follow(ctx context.Context, component string, observe func(re
 	}
 }
 
-func (f *follower) look(component string) (retrieval.Observation, <-chan struct{}) {
+func (f *follower) look(component string) (o retrieval.Observation, connection int, changed <-chan struct{}) {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
 	p, ok := f.m.infos[component]
@@ -108,14 +123,16 @@ func (f *follower) look(component string) (retrieval.Observation, <-chan struct{
 	}
 	switch {
 	case f.away && f.m.fault == "none when away":
-		return retrieval.Observation{Status: retrieval.StatusNone, Index: f.m.index}, f.m.changed
+		o = retrieval.Observation{Status: retrieval.StatusNone, Index: f.m.index}
+	case f.away && f.m.fault == "unconfirmed when away":
+		o = retrieval.Observation{Status: retrieval.StatusUnconfirmed}
 	case f.away:
-		return retrieval.Observation{}, f.m.changed
 	case !ok && f.m.fault == "none has no index":
-		return retrieval.Observation{Status: retrieval.StatusNone}, f.m.changed
+		o = retrieval.Observation{Status: retrieval.StatusNone}
 	case !ok:
-		return retrieval.Observation{Status: retrieval.StatusNone, Index: f.m.index}, f.m.changed
+		o = retrieval.Observation{Status: retrieval.StatusNone, Index: f.m.index}
 	default:
-		return retrieval.Observation{Status: retrieval.StatusKnown, Info: p.info, Index: p.index}, f.m.changed
+		o = retrieval.Observation{Status: retrieval.StatusKnown, Info: p.info, Index: p.index}
 	}
+	return o, f.connections, f.m.changed
 }

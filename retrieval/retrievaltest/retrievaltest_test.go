@@ -17,6 +17,7 @@ const faultVariable = "RETRIEVALTEST_FAULT"
 
 func TestSuite(t *testing.T) {
 	Run(t, func(*testing.T) Harness { return newMemory(os.Getenv(faultVariable)) })
+	RunForged(t, func(*testing.T) Forger { return newMemory(os.Getenv(faultVariable)) })
 }
 
 func TestSuiteFailsOnABrokenBackend(t *testing.T) {
@@ -24,6 +25,8 @@ func TestSuiteFailsOnABrokenBackend(t *testing.T) {
 		"ends without error":        {"", "Follow returned <nil>"},
 		"none has no index":         {"", "index 0 of none after"},
 		"components are mixed up":   {"only_the_component", "want a leader of x"},
+		"unconfirmed has a leader":  {"", "want no info with this status"},
+		"unconfirmed when away":     {"a_lost_backend", "panic: test timed out"},
 		"none when away":            {"a_lost_backend", "panic: test timed out"},
 		"address stands for leader": {"a_new_term_at", "panic: test timed out"},
 	} {

@@ -3,6 +3,7 @@ package retrievaltest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,15 +19,14 @@ const patience = 30 * time.Second
 // component is what most cases follow.
 const component = "x"
 
-// scene is a harness, and what a case has started.
+// scene is what a case has started.
 type scene struct {
-	Harness
 	running sync.WaitGroup
 }
 
-func newScene(t *testing.T, h Harness) *scene {
+func newScene(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{Harness: h}
+	s := &scene{}
 	// The contexts of all that runs end with t's.
 	t.Cleanup(func() { await(t, "what the case started to end", s.running.Wait) })
 	return s
@@ -70,7 +70,7 @@ func (r *record) add(t *testing.T, o retrieval.Observation, component string) {
 		t.Errorf("observed %+v, want a leader of %s with its term and an index", o, component)
 	case o.Status != retrieval.StatusKnown && o.Info != leader.Info{}:
 		t.Errorf("observed %+v, want no info with this status", o)
-	case o.Status == retrieval.StatusUnknown && o.Index != 0:
+	case !answers(o) && o.Index != 0:
 		t.Errorf("observed %+v, want no index with this status", o)
 	}
 	r.mu.Lock()
@@ -78,6 +78,11 @@ func (r *record) add(t *testing.T, o retrieval.Observation, component string) {
 	r.seen = append(r.seen, o)
 	close(r.changed)
 	r.changed = make(chan struct{})
+}
+
+// answers says whether the observation is an answer of the backend.
+func answers(o retrieval.Observation) bool {
+	return o.Status == retrieval.StatusKnown || o.Status == retrieval.StatusNone
 }
 
 // all returns what was observed, and a channel that is closed when there is more.
@@ -116,17 +121,12 @@ func (r *record) untilStatus(t *testing.T, s retrieval.Status) retrieval.Observa
 	return r.until(t, "the status "+s.String(), func(o retrieval.Observation) bool { return o.Status == s })
 }
 
-// answered returns what was observed first that is not unknown.
+// answered returns what was observed first that is an answer.
 func (r *record) answered(t *testing.T) retrieval.Observation {
 	t.Helper()
-	r.until(t, "an answer", func(o retrieval.Observation) bool { return o.Status != retrieval.StatusUnknown })
+	r.until(t, "an answer", answers)
 	seen, _ := r.all()
-	for _, o := range seen {
-		if o.Status != retrieval.StatusUnknown {
-			return o
-		}
-	}
-	return retrieval.Observation{}
+	return seen[slices.IndexFunc(seen, answers)]
 }
 
 // retriever starts a Retriever over the follower's driver.

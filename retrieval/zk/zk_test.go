@@ -20,27 +20,47 @@ const (
 	node           = leaders + "/" + leader.Dispatcher
 )
 
-// follow runs f with a fake server in virtual time, somebody who writes, and what
-// a follower behind a link of its own observes.
-func follow(t *testing.T, f func(t *testing.T, fake *zookeepertest.Fake, link *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation)) {
+// stage is a fake server in virtual time, somebody who writes, and a follower behind a
+// link of its own.
+type stage struct {
+	fake   *zookeepertest.Fake
+	link   *zookeepertest.Link // the follower's
+	client *zookeeper.Client   // the follower's
+	writer *zookeeper.Session
+	seen   chan retrieval.Observation
+	newest retrieval.Observation // of those that were judged
+}
+
+// following runs f where a Driver follows the dispatcher.
+func following(t *testing.T, f func(t *testing.T, fake *zookeepertest.Fake, link *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation)) {
+	t.Helper()
+	followingWith(t, func(c *zookeeper.Client) (retrieval.Driver, error) {
+		return New(Config{Client: c, Leaders: leaders})
+	}, func(t *testing.T, s *stage) {
+		t.Helper()
+		f(t, s.fake, s.link, s.writer, s.seen)
+	})
+}
+
+func followingWith(t *testing.T, newDriver func(*zookeeper.Client) (retrieval.Driver, error), f func(t *testing.T, s *stage)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		fake := zookeepertest.NewFake(zookeepertest.FakeConfig{TickTime: time.Second})
 		t.Cleanup(fake.Close)
-		writer, err := zookeeper.Open(t.Context(), config(fake.Link))
+		s := &stage{fake: fake, link: fake.NewLink(), seen: make(chan retrieval.Observation, 1000)}
+		var err error
+		s.writer, err = zookeeper.Open(t.Context(), config(fake.Link))
 		must(t, err)
-		t.Cleanup(writer.Close)
-		link := fake.NewLink()
-		client, err := zookeeper.New(config(link))
+		t.Cleanup(func() { _ = s.writer.Close() })
+		s.client, err = zookeeper.New(config(s.link))
 		must(t, err)
-		driver, err := New(Config{Client: client, Leaders: leaders})
+		driver, err := newDriver(s.client)
 		must(t, err)
 		ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-		seen := make(chan retrieval.Observation, 100)
 		ended := make(chan error, 2)
-		go func() { ended <- client.Run(ctx) }()
+		go func() { ended <- s.client.Run(ctx) }()
 		go func() {
-			ended <- driver.Follow(ctx, leader.Dispatcher, func(o retrieval.Observation) { seen <- o })
+			ended <- driver.Follow(ctx, leader.Dispatcher, func(o retrieval.Observation) { s.seen <- o })
 		}()
 		t.Cleanup(func() {
 			stop()
@@ -50,7 +70,7 @@ func follow(t *testing.T, f func(t *testing.T, fake *zookeepertest.Fake, link *z
 				}
 			}
 		})
-		f(t, fake, link, writer, seen)
+		f(t, s)
 	})
 }
 
@@ -103,7 +123,7 @@ func published(t *testing.T, epoch leader.Epoch) []byte {
 }
 
 func TestWithoutAParentNobodyLeads(t *testing.T) {
-	follow(t, func(t *testing.T, _ *zookeepertest.Fake, _ *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
+	following(t, func(t *testing.T, _ *zookeepertest.Fake, _ *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
 		if o := await(t, seen, retrieval.StatusNone); o.Index != 0 || o.Info != (leader.Info{}) {
 			t.Errorf("observed %+v without a parent, want nobody at index 0", o)
 		}
@@ -118,14 +138,14 @@ func TestWithoutAParentNobodyLeads(t *testing.T) {
 	})
 }
 
-func TestWhatCannotBeReadIsUnknown(t *testing.T) {
-	follow(t, func(t *testing.T, _ *zookeepertest.Fake, _ *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
+func TestWhatCannotBeReadIsNotConfirmed(t *testing.T) {
+	following(t, func(t *testing.T, _ *zookeepertest.Fake, _ *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
 		await(t, seen, retrieval.StatusNone)
 		must(t, writer.EnsurePath(t.Context(), leaders, zookeeper.Persistent))
 		for _, garbage := range []string{"", "\x00\x01", "{}", `{"v":99}`} {
 			must(t, writer.Create(t.Context(), node, []byte(garbage), zookeeper.Persistent))
-			if o := latest(t, seen); o != (retrieval.Observation{}) {
-				t.Errorf("observed %+v where %q is published, want that nothing is known", o, garbage)
+			if o := latest(t, seen); o != (retrieval.Observation{Status: retrieval.StatusUnconfirmed}) {
+				t.Errorf("observed %+v where %q is published, want that nothing is confirmed", o, garbage)
 			}
 			must(t, writer.Multi(t.Context(), zookeeper.SetOp(node, published(t, 7), -1)))
 			if o := latest(t, seen); o.Status != retrieval.StatusKnown || o.Info.Epoch != 7 {
@@ -140,7 +160,7 @@ func TestWhatCannotBeReadIsUnknown(t *testing.T) {
 }
 
 func TestNobodyLeadsAtTheIndexOfTheLastChange(t *testing.T) {
-	follow(t, func(t *testing.T, fake *zookeepertest.Fake, _ *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
+	following(t, func(t *testing.T, fake *zookeepertest.Fake, _ *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
 		must(t, writer.EnsurePath(t.Context(), leaders, zookeeper.Persistent))
 		must(t, writer.Create(t.Context(), node, published(t, 7), zookeeper.Ephemeral))
 		known := await(t, seen, retrieval.StatusKnown)
@@ -154,7 +174,7 @@ func TestNobodyLeadsAtTheIndexOfTheLastChange(t *testing.T) {
 }
 
 func TestAnUnreachableBackendIsUnknownAtOnceAndKnownAgainAfterwards(t *testing.T) {
-	follow(t, func(t *testing.T, _ *zookeepertest.Fake, link *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
+	following(t, func(t *testing.T, _ *zookeepertest.Fake, link *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
 		must(t, writer.EnsurePath(t.Context(), leaders, zookeeper.Persistent))
 		must(t, writer.Create(t.Context(), node, published(t, 7), zookeeper.Ephemeral))
 		await(t, seen, retrieval.StatusKnown)
@@ -166,6 +186,7 @@ func TestAnUnreachableBackendIsUnknownAtOnceAndKnownAgainAfterwards(t *testing.T
 			}
 			<-time.After(outage)
 			link.Refuse(false)
+			await(t, seen, retrieval.StatusUnconfirmed)
 			if o := await(t, seen, retrieval.StatusKnown); o.Info.Epoch != 7 {
 				t.Errorf("observed epoch %d after an outage of %v, want 7", o.Info.Epoch, outage)
 			}
@@ -175,7 +196,7 @@ func TestAnUnreachableBackendIsUnknownAtOnceAndKnownAgainAfterwards(t *testing.T
 
 // The backend hangs while it is being asked, as when the leader died with it.
 func TestAnAnswerThatDoesNotComeIsUnknown(t *testing.T) {
-	follow(t, func(t *testing.T, _ *zookeepertest.Fake, link *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
+	following(t, func(t *testing.T, _ *zookeepertest.Fake, link *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
 		must(t, writer.EnsurePath(t.Context(), leaders, zookeeper.Persistent))
 		must(t, writer.Create(t.Context(), node, published(t, 7), zookeeper.Ephemeral))
 		await(t, seen, retrieval.StatusKnown)
@@ -191,10 +212,71 @@ func TestAnAnswerThatDoesNotComeIsUnknown(t *testing.T) {
 	})
 }
 
+// A server that can be reached and is slow to say who leads is not one that is away.
+func TestWhatIsNotAnsweredYetIsNotConfirmed(t *testing.T) {
+	following(t, func(t *testing.T, _ *zookeepertest.Fake, link *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
+		must(t, writer.EnsurePath(t.Context(), leaders, zookeeper.Persistent))
+		must(t, writer.Create(t.Context(), node, published(t, 7), zookeeper.Ephemeral))
+		await(t, seen, retrieval.StatusKnown)
+		link.Delay(func(r zookeepertest.Request) (before, after time.Duration) {
+			if r.Op == zookeepertest.OpGetData {
+				before = time.Second
+			}
+			return before, after
+		})
+		link.Drop()
+		await(t, seen, retrieval.StatusUnknown)
+		if o := await(t, seen, retrieval.StatusUnconfirmed); o != (retrieval.Observation{Status: retrieval.StatusUnconfirmed}) {
+			t.Errorf("observed %+v, want neither a leader nor an index", o)
+		}
+		synctest.Wait()
+		if len(seen) > 0 {
+			t.Errorf("observed %+v before the server had answered, want nothing", <-seen)
+		}
+		await(t, seen, retrieval.StatusKnown)
+	})
+}
+
+// Whoever has seen that nobody leads, and waits for a larger index, must not miss the
+// leader that came just then.
+func TestNobodyLeadsBelowTheIndexOfTheNextLeader(t *testing.T) {
+	following(t, func(t *testing.T, fake *zookeepertest.Fake, link *zookeepertest.Link, writer *zookeeper.Session, seen <-chan retrieval.Observation) {
+		must(t, writer.EnsurePath(t.Context(), leaders, zookeeper.Persistent))
+		await(t, seen, retrieval.StatusNone)
+		must(t, writer.Create(t.Context(), node, published(t, 7), zookeeper.Ephemeral))
+		await(t, seen, retrieval.StatusKnown)
+		link.Delay(func(r zookeepertest.Request) (before, after time.Duration) {
+			if r.Path == leaders {
+				before = time.Second // it is read behind the watch on the node
+			}
+			return before, after
+		})
+		must(t, writer.Delete(t.Context(), node, -1))
+		<-time.After(time.Second / 2)
+		must(t, writer.Create(t.Context(), node, published(t, 9), zookeeper.Ephemeral))
+		created, _ := fake.Node(node)
+		for {
+			o := <-seen
+			if o.Status == retrieval.StatusKnown {
+				if o.Info.Epoch != 9 || o.Index != created.Czxid {
+					t.Errorf("observed %+v, want epoch 9 at %d", o, created.Czxid)
+				}
+				return
+			}
+			if o.Index >= created.Czxid {
+				t.Errorf("observed %+v, want none below the index %d of the next leader", o, created.Czxid)
+			}
+		}
+	})
+}
+
 func TestFollowRefusesWhatIsNoComponent(t *testing.T) {
 	client, err := zookeeper.New(zookeeper.Config{Servers: []string{"127.0.0.1"}})
 	must(t, err)
-	for _, path := range []string{"", "leader", "/leader/", "/a/../b"} {
+	for _, path := range []string{"", "/", "leader", "/leader/", "/a/../b"} {
+		if _, err := NewLatch(LatchConfig{Client: client, Latch: path}); err == nil || !strings.Contains(err.Error(), "not a clean absolute path") {
+			t.Errorf("NewLatch with %q: %v, want an error that says what is wrong", path, err)
+		}
 		if _, err := New(Config{Client: client, Leaders: path}); err == nil || !strings.Contains(err.Error(), "not a clean absolute path") {
 			t.Errorf("New with %q: %v, want an error that says what is wrong", path, err)
 		}

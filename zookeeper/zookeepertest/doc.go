@@ -16,7 +16,9 @@
 //
 // Pause keeps connections and answers nothing, as a machine does that hangs;
 // Kill closes connections at once, as a process does that dies; a proxy's Freeze
-// keeps both sides alive and silent, as a broken network does.
+// keeps both sides alive and silent, as a broken network does. Ensemble.CutOff
+// parts a member from the others while its clients still reach it: for a while it goes
+// on answering pings and reads.
 //
 // A server that is just starting accepts connections for some 20 ms whose
 // handshake it never answers and never refuses. A client that reconnects through
@@ -30,11 +32,12 @@
 // NewFake returns a server that speaks ZooKeeper's wire protocol over net.Pipe,
 // so that the real go-zookeeper client runs inside a testing/synctest bubble,
 // where minutes of sessions, freezes and expiries cost milliseconds. A test holds
-// its answers and its transactions against a real server's. It has one server
-// and no followers: what depends on a server that is behind needs an Ensemble.
+// its answers and its transactions against a real server's. It has one state: what
+// depends on reads from a server that is behind needs an Ensemble.
 //
 // A client dials through a Link, and each Link has its own faults; those of the
-// Fake itself strike all clients. A session is in one of these states:
+// Fake itself strike all clients. A Follower is a Link to a follower, which tells its
+// leader only now and then who was active, and can be cut off. A session is in one of these states:
 //
 //	            handshake                 connection lost
 //	(none) ------------------> connected <----------------> silent

@@ -15,6 +15,9 @@ type Ensemble struct {
 	// Servers holds the members, server.1 first. Their sessions are common.
 	Servers []*Server
 	tb      TB
+	// ways holds the proxy from one member to another's quorum port, by their places
+	// in Servers; empty without Partitions.
+	ways map[[2]int]*Proxy
 }
 
 // StartEnsemble starts n servers (3 is the least that survives a loss) and
@@ -48,13 +51,15 @@ func (e *Ensemble) startOnFreePorts() error {
 	if err != nil {
 		return err
 	}
-	var peers []string
 	for i, s := range e.Servers {
 		s.port = ports[3*i]
-		peers = append(peers, fmt.Sprintf("server.%d=127.0.0.1:%d:%d", s.id, ports[3*i+1], ports[3*i+2]))
 	}
-	for _, s := range e.Servers {
-		s.peers = peers
+	for i, s := range e.Servers {
+		s.peers = nil
+		for j, other := range e.Servers {
+			quorum := e.way(i, j, ports[3*j+1])
+			s.peers = append(s.peers, fmt.Sprintf("server.%d=127.0.0.1:%d:%d", other.id, quorum, ports[3*j+2]))
+		}
 		if err := s.launch(); err != nil {
 			return err
 		}

@@ -146,6 +146,18 @@ func (f *Fake) Dials() int {
 	return f.connsMade
 }
 
+// Watches returns how many watches the server keeps: one for each connection and
+// node whose data or existence is watched, and one more for its children.
+func (f *Fake) Watches() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, watchers := range f.watches {
+		n += len(watchers)
+	}
+	return n
+}
+
 // Txns returns all writes in their true order, refused ones among them, as
 // Server.Txns does.
 func (f *Fake) Txns() []Txn {

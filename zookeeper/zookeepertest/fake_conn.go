@@ -21,6 +21,7 @@ type fakeConn struct {
 	once    sync.Once
 	gone    chan struct{} // closed with the connection
 	session *fakeSession  // nil before the handshake; written under the fake's lock
+	held    [][]byte      // events that its server has not heard of; under the fake's lock
 }
 
 // outFrame is a reply or an event on its way.
@@ -28,6 +29,8 @@ type outFrame struct {
 	frame []byte
 	after time.Duration // held back before it is written
 	last  bool          // the connection is closed behind it
+	// ordered is an answer that the leader gives.
+	ordered bool
 }
 
 // send queues an event or a reply. It never blocks.
@@ -113,7 +116,7 @@ func (c *fakeConn) isGone() bool {
 // without, or behind, the answer.
 func (c *fakeConn) handshake(frame []byte) bool {
 	r, err := decodeConnect(frame)
-	if err != nil {
+	if err != nil || !c.waitOut(deaf, cutOff) {
 		return false
 	}
 	f := c.fake
@@ -148,15 +151,20 @@ func (c *fakeConn) request(r Request) bool {
 	if plan.before > 0 && !(c.wait(plan.before) && c.passage(ToServer)) {
 		return false
 	}
+	ordered := r.writes() || r.Op == OpSync
+	if ordered && !c.waitOut(cutOff) {
+		return false
+	}
 	f := c.fake
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || c.isGone() || !c.session.Ended.IsZero() {
+	// A server that has lost its leader does not know that the session has ended.
+	if f.closed || c.isGone() || !c.session.Ended.IsZero() && (ordered || c.link.lost() == inTouch) {
 		return false
 	}
 	f.handle(c, r, func(frame []byte) {
 		if plan.dropReply == nil {
-			c.out.push(outFrame{frame: frame, after: plan.after, last: r.Op == OpCloseSession})
+			c.out.push(outFrame{frame: frame, after: plan.after, ordered: ordered, last: r.Op == OpCloseSession})
 		}
 	})
 	if plan.dropReply != nil {
@@ -172,7 +180,7 @@ func (c *fakeConn) request(r Request) bool {
 func (c *fakeConn) write() {
 	for {
 		item, ok := c.out.pop(c.gone)
-		if !ok || item.after > 0 && !c.wait(item.after) || !c.passage(ToClient) {
+		if !ok || item.ordered && !c.waitOut(deaf) || item.after > 0 && !c.wait(item.after) || !c.passage(ToClient) {
 			return
 		}
 		_, err := c.conn.Write(item.frame)

@@ -12,7 +12,8 @@ import (
 // faults and by the Fake's; others are not. Faults hold until they are taken
 // back.
 type Link struct {
-	fake *Fake
+	fake     *Fake
+	follower *Follower // nil for a path to the leader
 
 	// Guarded by the fake's lock.
 	frozen       Direction
@@ -66,8 +67,7 @@ func (l *Link) setFrozen(frozen Direction) {
 	l.fake.mu.Lock()
 	defer l.fake.mu.Unlock()
 	l.frozen = frozen
-	close(l.fake.changed)
-	l.fake.changed = make(chan struct{})
+	l.fake.wake()
 }
 
 // Refuse tells whether dials are refused from now on. Connections stay.

@@ -11,7 +11,7 @@ import (
 func (f *Fake) handle(c *fakeConn, r Request, respond func(frame []byte)) {
 	f.counts[r.Op]++
 	if c.session != nil {
-		f.touch(c.session)
+		f.heardOf(c)
 	}
 	switch {
 	case r.writes():
@@ -164,7 +164,7 @@ func (f *Fake) notify(events []event) {
 			if e.kind == 2 {
 				told[c] = e.path
 			}
-			c.send(eventFrame(e))
+			c.event(eventFrame(e))
 		}
 		delete(f.watches, key)
 	}

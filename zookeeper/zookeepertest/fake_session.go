@@ -113,7 +113,7 @@ func (f *Fake) end(s *fakeSession, cxid int32, expired bool) {
 		Session: s.ID, Cxid: cxid, Zxid: f.tree.zxid, Time: s.Ended, Op: OpCloseSession, Paths: paths,
 	})
 	f.notify(f.tree.commit())
-	if expired && s.conn != nil {
+	if expired && s.conn != nil && s.conn.link.lost() == inTouch {
 		s.conn.close()
 	}
 }

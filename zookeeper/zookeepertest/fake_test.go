@@ -39,6 +39,11 @@ func awaitState(t *testing.T, events <-chan zk.Event, state zk.State) {
 	}
 }
 
+// awaitRedial returns when a client that lost its connection pauses before it
+// dials again: until then go-zookeeper refuses what is asked of it with
+// ErrNoServer, or holds it back, as its goroutines happen to run.
+func awaitRedial() { synctest.Wait() }
+
 func wantNode(t *testing.T, f *Fake, path string, want bool) {
 	t.Helper()
 	if _, ok := f.Node(path); ok != want {
@@ -229,6 +234,7 @@ func TestFakeDropsTheReplyOfAWriteThatItMade(t *testing.T) {
 		}
 		<-dropped
 		wantNode(t, f, "/a", true)
+		awaitRedial()
 		create(t, conn, "/b", "", 0)
 	})
 }
@@ -246,6 +252,7 @@ func TestFakeDropsARequestBeforeItIsCarriedOut(t *testing.T) {
 		}
 		<-dropped
 		wantNode(t, f, "/a", false)
+		awaitRedial()
 		if _, err := conn.Multi(req); err != nil {
 			t.Errorf("the fault struck twice: %v", err)
 		}

@@ -20,9 +20,11 @@ type config struct {
 	minSession time.Duration
 	maxSession time.Duration
 	dataDir    string
+	partitions bool
 	lines      []string
 	jvm        []string
 	fsync      bool
+	secure     *Secure
 }
 
 func newConfig(opts []Option) config {
@@ -60,6 +62,10 @@ func MaxSessionTimeout(d time.Duration) Option { return func(c *config) { c.maxS
 // them there at the end. The default is a temporary folder.
 func DataDir(dir string) Option { return func(c *config) { c.dataDir = dir } }
 
+// Partitions has an ensemble's members reach one another through proxies, so that
+// Ensemble.CutOff can part them.
+func Partitions() Option { return func(c *config) { c.partitions = true } }
+
 // ConfigLines appends lines to zoo.cfg.
 func ConfigLines(lines ...string) Option {
 	return func(c *config) { c.lines = append(c.lines, lines...) }
@@ -91,7 +97,7 @@ func (c config) java(cfgPath string) []string {
 		args = append(args, "-Dzookeeper.forceSync=no")
 	}
 	args = append(args, c.jvm...)
-	return append(args, "-cp", strings.Join([]string{zookeeperJar, loggerJar}, ":"), mainClass, cfgPath)
+	return append(args, "-cp", strings.Join([]string{zookeeperJar, loggerJar, codecJar}, ":"), mainClass, cfgPath)
 }
 
 // zooCfg returns the server's zoo.cfg. peers holds the server.N lines of an

@@ -46,9 +46,16 @@ type pair struct {
 // StartProxy starts a proxy to the target, a "host:port". It ends with the test.
 func StartProxy(tb TB, target string) *Proxy {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return StartProxyAt(tb, "127.0.0.1:0", target)
+}
+
+// StartProxyAt is StartProxy with the address to listen on: for a target that says
+// itself where others reach it, and can say that of the proxy.
+func StartProxyAt(tb TB, address, target string) *Proxy {
+	tb.Helper()
+	l, err := net.Listen("tcp", address)
 	if err != nil {
-		tb.Fatalf("proxy to %s: %v", target, err)
+		tb.Fatalf("proxy to %s at %s: %v", target, address, err)
 	}
 	p := &Proxy{target: target, listener: l, changed: make(chan struct{}), pairs: make(map[*pair]struct{})}
 	p.wg.Add(1)
@@ -57,7 +64,7 @@ func StartProxy(tb TB, target string) *Proxy {
 	return p
 }
 
-// Addr returns "127.0.0.1:port", where clients connect.
+// Addr returns the "host:port" where clients connect.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // Cut closes all connections, and every new one as soon as it is made.

@@ -18,7 +18,9 @@ import (
 const (
 	zookeeperJar = "/usr/share/java/zookeeper.jar"
 	loggerJar    = "/usr/share/java/slf4j-simple.jar"
-	mainClass    = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+	// Servers that speak TLS need it, and Debian's zookeeper.jar does not ask for it.
+	codecJar  = "/usr/share/java/netty-codec.jar"
+	mainClass = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
 	// startLimit bounds how long a server or an ensemble may take to serve. A
 	// start takes a second; a busy machine takes longer.
@@ -37,6 +39,7 @@ type Server struct {
 	id    int      // 0 alone, 1... in an ensemble
 	dir   string   // holds zoo.cfg, server.log and data/
 	port  int      // for clients
+	tls   int      // for clients that speak TLS, 0 for none
 	peers []string // server.N lines
 
 	mu       sync.Mutex
@@ -65,11 +68,11 @@ func StartServer(tb TB, opts ...Option) *Server {
 
 // startOnFreePort chooses a port, starts the server and waits until it serves.
 func (s *Server) startOnFreePort() error {
-	ports, err := freePorts(1)
+	ports, err := freePorts(2)
 	if err != nil {
 		return err
 	}
-	s.port = ports[0]
+	s.port, s.tls = ports[0], ports[1]
 	if err := s.launch(); err != nil {
 		return err
 	}
@@ -148,6 +151,9 @@ func (s *Server) writeConfig() error {
 		}
 	}
 	text := s.cfg.zooCfg(s.dataDir(), s.port, s.peers)
+	if s.cfg.secure != nil && s.tls != 0 {
+		text += s.cfg.secure.zooCfg(s.tls)
+	}
 	return os.WriteFile(filepath.Join(s.dir, "zoo.cfg"), []byte(text), 0o600)
 }
 

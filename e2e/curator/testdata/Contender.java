@@ -8,6 +8,8 @@ import org.apache.curator.framework.CuratorFrameworkFactory;
 import org.apache.curator.framework.recipes.leader.LeaderLatch;
 import org.apache.curator.framework.recipes.leader.LeaderLatchListener;
 import org.apache.curator.framework.recipes.leader.Participant;
+import org.apache.curator.framework.state.SessionConnectionStateErrorPolicy;
+import org.apache.curator.framework.state.StandardConnectionStateErrorPolicy;
 import org.apache.curator.retry.RetryForever;
 import org.apache.curator.utils.ZKPaths;
 import org.apache.zookeeper.CreateMode;
@@ -19,7 +21,9 @@ import org.apache.zookeeper.ZooKeeper;
  * says on standard output what happens and obeys commands on standard input; the words of
  * both are in participant_test.go.
  *
- * <p>Usage: Contender CONNECT LATCH CLAIMS ID SESSION-TIMEOUT-MS
+ * <p>Usage: Contender CONNECT LATCH CLAIMS ID SESSION-TIMEOUT-MS [session]
+ *
+ * <p>With "session" it follows Curator's session policy, and its standard policy otherwise.
  */
 public final class Contender {
     private final CuratorFramework client;
@@ -45,6 +49,8 @@ public final class Contender {
                 .sessionTimeoutMs(timeout)
                 .connectionTimeoutMs(timeout) // a longer one is warned of
                 .retryPolicy(new RetryForever(50))
+                .connectionStateErrorPolicy(args.length > 5 && args[5].equals("session")
+                        ? new SessionConnectionStateErrorPolicy() : new StandardConnectionStateErrorPolicy())
                 .build();
         client.getConnectionStateListenable().addListener((c, state) -> say("connection " + state));
         client.start();
@@ -63,6 +69,9 @@ public final class Contender {
                     break;
                 case "claim":
                     say(claim());
+                    break;
+                case "leading":
+                    say(latch.hasLeadership() ? "yes" : "no");
                     break;
                 case "participants":
                     say(participants());
