@@ -64,6 +64,8 @@ bad 'lastWrite[before]<=view' fence -DTRUST_EVENT -DPROPERTIES=RECOVERY
 bad 'created[s]>=lastEpoch' fence -DTRUST_EVENT -DPROPERTIES=I2
 
 good lease
+good lease -DDEAF
 bad 'lease>' lease -DPING_RENEWS
 bad 'lease>' lease -DUNCOUNTED
 bad 'lease>' lease -DGAPS
+bad 'lease>' lease -DDEAF -DONE_CHECK

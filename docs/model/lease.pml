@@ -18,6 +18,15 @@
  *	deadline = anchor + T
  *	the term's context ends at deadline - GRACE
  *
+ * -DDEAF           the follower may not hear from its leader for a while, and half a
+ *                  tick is T/8. Its lists are late then, and an acknowledged check shows
+ *                  no more of them. What the check *before* the newest one shows holds:
+ *                  the anchor is the newest request whose reply came half a tick before
+ *                  that one was sent. A term's first check has none before it, so the
+ *                  follower is not deaf until then; after a reconnect the first shows
+ *                  the connect alone.
+ * -DONE_CHECK      with DEAF: the newest check is trusted all the same
+ *
  * -DPING_RENEWS  a cut-off follower's answer renews as well
  * -DGAPS         the deadline is computed from the newest check alone:
  *                sent + T - 2 x max(T/8, largest gap) - largest round trip - tick/2
@@ -26,18 +35,29 @@
 
 #define T     8
 #define GRACE 1
+#ifdef DEAF
+#define HALF_TICK 1	/* a tick of T/4 */
+#else
 #define HALF_TICK 2	/* T >= 2 ticks, so half a tick is at most T/4 */
+#endif
 #define NEVER 255
-#define OLD   (2 * T)		/* ages beyond this are all the same */
+#ifdef DEAF
+#define OLD   T			/* ages beyond this are all the same */
+#else
+#define OLD   (2 * T)
+#endif
 
 mtype = { IDLE, PING, CHECK };			/* the request under way */
-mtype = { NOWHERE, SENT, ARRIVED, REPLIED };	/* and how far it came */
+mtype = { NOWHERE, SENT, ARRIVED, COMMITTED, REPLIED };	/* and how far it came */
 
 /* The ensemble. */
 byte expires = T;		/* until the leader may expire the session */
 byte beat;			/* until the follower's next list */
 bit  heard;			/* since its last list */
 bit  cut;			/* the follower from the quorum; it still answers */
+#ifdef DEAF
+bit  deaf;			/* the follower to its leader, which hears it */
+#endif
 
 /* The contender. All but lease are ages: they grow with the clock. */
 mtype request = IDLE, where = NOWHERE;
@@ -50,6 +70,12 @@ byte lease;			/* until the deadline */
 
 #define context (term && lease > GRACE)	/* what Lead was given */
 #define acting  (term && lease > 0)	/* Lead returns, or the process exits, in GRACE */
+
+#ifdef DEAF
+byte before = NEVER;		/* of the anchor when the newest acknowledged check was sent */
+byte best;			/* of the newest request that was surely counted */
+bit  renewed;
+#endif
 
 #ifdef GAPS
 byte since, gap, trip;		/* since the newest acknowledged check was sent */
@@ -70,6 +96,17 @@ inline rest() {
 	left = age + 2 * (gap > 1 -> gap : 1) + trip + HALF_TICK;
 #elif defined(UNCOUNTED)
 	left = age;
+#elif defined(DEAF) && !defined(ONE_CHECK)
+	if
+	:: before == NEVER && !renewed -> before = base
+	:: else
+	fi;
+	best = (before < best -> before : best);
+	before = base; renewed = 1;
+	left = best;
+#elif defined(DEAF)
+	renewed = 1;
+	left = base;
 #else
 	left = base;
 #endif
@@ -90,7 +127,7 @@ proctype Contender() {
 		if
 		:: request == CHECK ->
 			rest();
-#ifndef GAPS
+#if !defined(GAPS) && !defined(ONE_CHECK)
 			assert(left >= lease);	/* a renewal never shortens a lease */
 #endif
 			lease = left;
@@ -110,10 +147,28 @@ proctype Contender() {
 	atomic { term = 0; lease = 0; forget() }
 }
 
+/* A list has reached the leader. */
+inline count() {
+	if
+	:: heard -> expires = T; heard = 0; printf("session counted\n")
+	:: else
+	fi
+}
+
 proctype Ensemble() {
 	do
 	:: d_step { where == SENT -> where = ARRIVED; heard = !cut; printf("request arrives\n") }
+#ifdef DEAF
+	:: d_step { where == ARRIVED && request == PING -> where = REPLIED }
+	:: d_step { where == ARRIVED && request == CHECK && !cut -> where = COMMITTED; printf("check committed\n") }
+	:: d_step { where == COMMITTED && !deaf -> where = REPLIED }
+	:: d_step { !cut && !deaf && renewed -> deaf = 1; printf("follower deaf\n") }
+	/* It hears all that it missed, and so sends a list, which may be lost. */
+	:: d_step { deaf && !cut -> deaf = 0; count(); printf("follower hears\n") }
+	:: d_step { deaf && !cut -> deaf = 0; cut = 1; heard = 0; printf("follower hears, and is cut off\n") }
+#else
 	:: d_step { where == ARRIVED && (request == PING || !cut) -> where = REPLIED }
+#endif
 #ifdef PING_RENEWS
 	:: d_step { where == ARRIVED && cut -> where = REPLIED }
 #endif
@@ -122,7 +177,10 @@ proctype Ensemble() {
 	   at once. What was answered before may not have been counted. */
 	:: d_step { cut ->
 		printf("reconnected\n");
-		cut = 0; expires = T; anchor = 0; fresh[0] = NEVER; fresh[1] = NEVER; forget()
+		cut = 0; expires = T; anchor = 0; fresh[0] = NEVER; fresh[1] = NEVER; forget();
+#ifdef DEAF
+		deaf = 0; best = 0; before = NEVER
+#endif
 	   }
 	:: atomic { expires == 0 ->
 		printf("session expires, deadline in %d\n", lease);
@@ -153,6 +211,10 @@ proctype Clock() {
 #ifdef GAPS
 		older(since);
 #endif
+#ifdef DEAF
+		older(before); older(best);
+		fresh[1] = fresh[0]; fresh[0] = NEVER;
+#endif
 		if
 		:: fresh[1] != NEVER -> anchor = fresh[1]	/* half a tick is over */
 		:: else
@@ -162,10 +224,14 @@ proctype Clock() {
 		:: beat > 0 -> beat--
 		:: else ->
 			beat = HALF_TICK - 1;
+#ifdef DEAF
 			if
-			:: heard -> expires = T; heard = 0; printf("session counted\n")
+			:: !deaf -> count()
 			:: else
 			fi
+#else
+			count()
+#endif
 		fi
 	   }
 	od
