@@ -13,18 +13,19 @@ func floors() [][]string {
 		// Values that everything speaks in, and leaves.
 		{"leader", "txn", "job", "testdata", "internal/*"},
 		// Portable parts over a driver interface each; the ZooKeeper client; the wire.
-		{"zookeeper", "rpc", "blob", "election", "retrieval", "jobstore", "resultstore"},
+		{"zookeeper", "rpc", "blob", "format", "txn/batch", "election", "retrieval", "jobstore", "resultstore"},
 		// What embedders use alone, and where the components meet.
-		{"election/zk", "retrieval/zk", "ha", "cluster/gateway"},
-		// Backends as a whole, and the components.
+		{"election/zk", "retrieval/zk", "ha", "cluster/gateway", "cluster/gateway/gatewaypb", "rpc/remote"},
+		// Backends as a whole, the components, what carries their gateways, and what all
+		// benchmarks share.
 		{
-			"ha/zk", "ha/embedded", "coordinator", "web", "client",
-			"cluster/jobmaster", "cluster/taskexecutor", "cluster/resourcemanager",
+			"ha/zk", "ha/embedded", "coordinator", "web", "client", "cluster/wire",
+			"cluster/jobmaster", "cluster/taskexecutor", "cluster/resourcemanager", "bench/internal/rig",
 		},
-		// What wires everything; what the benchmarks share.
+		// What wires everything; what benchmarks of whole clusters share.
 		{"agent", "agent/command", "agent/minicluster", "bench/internal/*"},
 		// Programs.
-		{"cmd/coordd", "bench/*", "e2e", "e2e/*"},
+		{"cmd/coordd", "bench/*", "e2e", "e2e/*", "mutants"},
 	}
 }
 
@@ -33,6 +34,8 @@ func beside() map[string]string {
 	return map[string]string{
 		// A minicluster is several agents in one process.
 		"agent/minicluster": "agent",
+		// So is a fleet, with workers.
+		"bench/internal/fleet": "agent",
 	}
 }
 

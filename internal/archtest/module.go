@@ -34,7 +34,8 @@ type Module struct {
 type Package struct {
 	// Path is the folder below the module's root, with slashes.
 	Path string
-	// Files are all files, tests included, by name.
+	// Files are all files, tests included, by name, without those that a generator wrote
+	// from a .proto file: nobody edits those.
 	Files []*File
 }
 
@@ -133,6 +134,9 @@ func (l listed) parse() (*Package, error) {
 		f, err := parse(path.Join(p.Path, name), src)
 		if err != nil {
 			return nil, err
+		}
+		if strings.HasSuffix(name, ".pb.go") && ast.IsGenerated(f.Syntax) {
+			continue
 		}
 		p.Files = append(p.Files, f)
 	}

@@ -34,6 +34,7 @@ func initRule() Rule {
 //   - made by regexp.MustCompile or crc32.MakeTable, whose results nobody can or
 //     does change;
 //   - in a command, a string that the linker sets (-ldflags -X) and nothing else;
+//   - a sync.Pool, unexported and a literal: memory to use again, and no state;
 //   - a table: unexported, a literal, and never assigned, changed by index, delete,
 //     clear or ++, nor pointed to in its package.
 func variablesRule() Rule {
