@@ -1,27 +1,20 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"strings"
+	"io"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/coordd/coordd/bench/internal/rig/rigtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTheLastLineIsTheResult(t *testing.T) {
-	var out bytes.Buffer
-	args := []string{"--rounds", "3", "--contenders", "2,10"}
-	if err := run(t.Context(), args, &out); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	var r result
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &r); err != nil {
-		t.Fatalf("the last line of\n%s\nis no result: %v", out.String(), err)
-	}
+	r := rigtest.Result[result](t, func(out io.Writer) error {
+		return run(t.Context(), []string{"--rounds", "3", "--contenders", "2,10"}, out)
+	})
 	if len(r.Operations) != 2 || r.Operations["2"] <= 0 || r.Operations["10"] <= 0 || r.Floor <= 0 || r.Growth <= 0 || r.Ratio <= 0 {
 		t.Errorf("got %+v, want figures above zero", r)
 	}

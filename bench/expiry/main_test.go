@@ -1,14 +1,15 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/coordd/coordd/bench/internal/rig/rigtest"
 )
 
 // TestMain is also the leader that the benchmark kills.
@@ -21,16 +22,9 @@ func TestMain(m *testing.M) {
 }
 
 func TestTheLastLineIsTheResult(t *testing.T) {
-	var out bytes.Buffer
-	args := []string{"--rounds", "2"}
-	if err := run(t.Context(), args, strings.NewReader(""), &out); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	var r result
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &r); err != nil {
-		t.Fatalf("the last line of\n%s\nis no result: %v", out.String(), err)
-	}
+	r := rigtest.Result[result](t, func(out io.Writer) error {
+		return run(t.Context(), []string{"--rounds", "2"}, strings.NewReader(""), out)
+	})
 	if r.Rounds != 2 || r.P50 <= 0 || r.FloorP50 <= 0 || r.Ratio <= 0 {
 		t.Errorf("got %+v, want figures above zero", r)
 	}

@@ -1,6 +1,8 @@
 // Command handover measures a clean hand-over: from the start of a leader's
 // Resign until its successor's Lead is called. The floor is what ZooKeeper itself
-// takes for it: a delete, the event of a watch, and one check-only multi.
+// takes for it: a delete, the event of a watch, and one check-only multi. What
+// Curator's LeaderLatch takes is measured in the same run: from the start of the
+// leader's close() until isLeader() of its successor's listener.
 package main
 
 import (
@@ -33,62 +35,109 @@ type result struct {
 	FloorP99   float64 `json:"floor_p99_ms"`
 	Ratio      float64 `json:"ratio"`
 	GoalAtMost float64 `json:"goal_at_most"`
+	// Curator's figures are left out with --curator=false. Its ratio is to the floor too.
+	CuratorP50   float64 `json:"curator_p50_ms,omitempty"`
+	CuratorP99   float64 `json:"curator_p99_ms,omitempty"`
+	CuratorRatio float64 `json:"curator_ratio,omitempty"`
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("handover", flag.ContinueOnError)
 	o := rig.Flags(fs, 500, 10*time.Second)
+	withCurator := fs.Bool("curator", true, "measure Curator's LeaderLatch too, which needs its Debian package and a Java compiler")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	return o.Run(ctx, func(ctx context.Context, e rig.Ensemble) error {
-		var ours, bare rig.Times
+		var m measured
 		err := rig.WithCrew(ctx, e, 2, func(ctx context.Context, c *rig.Crew) (err error) {
-			ours, bare, err = measure(ctx, e, c, o.Rounds)
+			m, err = measure(ctx, e, c, o.Rounds, *withCurator)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		r := result{
-			Benchmark: "handover", Rounds: o.Rounds,
-			P50: ours.At(50), P99: ours.At(99), FloorP50: bare.At(50), FloorP99: bare.At(99),
-			Ratio: rig.Ratio(ours.At(50), bare.At(50)), GoalAtMost: 1.3,
-		}
-		return rig.Print(out, r,
+		r := m.result()
+		lines := []string{
 			fmt.Sprintf("%d hand-overs %s: half within %.3f ms, 99 %% within %.3f ms", r.Rounds, o.Flavour(), r.P50, r.P99),
-			fmt.Sprintf("ZooKeeper itself (delete, event, check): %.3f and %.3f ms; ratio %.2f", r.FloorP50, r.FloorP99, r.Ratio))
+			fmt.Sprintf("ZooKeeper itself (delete, event, check): %.3f and %.3f ms; ratio %.2f", r.FloorP50, r.FloorP99, r.Ratio),
+		}
+		if *withCurator {
+			lines = append(lines, fmt.Sprintf("Curator's LeaderLatch (close to isLeader, no check): %.3f and %.3f ms; ratio %.2f",
+				r.CuratorP50, r.CuratorP99, r.CuratorRatio))
+		}
+		return rig.Print(out, r, lines...)
 	})
 }
 
-// measure makes rounds of both by turns.
-func measure(ctx context.Context, e rig.Ensemble, c *rig.Crew, rounds int) (ours, bare rig.Times, err error) {
+// measured are the times of all rounds.
+type measured struct{ ours, bare, curator rig.Times }
+
+func (m measured) result() result {
+	return result{
+		Benchmark: "handover", Rounds: len(m.ours),
+		P50: m.ours.At(50), P99: m.ours.At(99), FloorP50: m.bare.At(50), FloorP99: m.bare.At(99),
+		Ratio: rig.Ratio(m.ours.At(50), m.bare.At(50)), GoalAtMost: 1.3,
+		CuratorP50: m.curator.At(50), CuratorP99: m.curator.At(99),
+		CuratorRatio: rig.Ratio(m.curator.At(50), m.bare.At(50)),
+	}
+}
+
+// measure makes rounds of all by turns.
+func measure(ctx context.Context, e rig.Ensemble, c *rig.Crew, rounds int, withCurator bool) (m measured, err error) {
 	f, err := newFloor(ctx, e)
 	if err != nil {
-		return nil, nil, err
+		return m, err
 	}
 	defer f.close()
+	var java *curator
+	if withCurator {
+		if java, err = newCurator(ctx, e); err != nil {
+			return m, err
+		}
+		defer java.close()
+	}
 	for i := range rig.Warmup + rounds {
-		if err := c.Settled(ctx); err != nil {
-			return nil, nil, err
-		}
-		took, err := c.HandOver(ctx)
+		took, err := one(ctx, c, f, java)
 		if err != nil {
-			return nil, nil, err
-		}
-		// The one that resigned queues again first, so as not to disturb.
-		if err := c.Settled(ctx); err != nil {
-			return nil, nil, err
-		}
-		least, err := f.round(ctx)
-		if err != nil {
-			return nil, nil, fmt.Errorf("floor: %w", err)
+			return m, err
 		}
 		if i >= rig.Warmup {
-			ours, bare = append(ours, took), append(bare, least)
+			m.ours, m.bare = append(m.ours, took.ours), append(m.bare, took.bare)
+			if java != nil {
+				m.curator = append(m.curator, took.curator)
+			}
 		}
 	}
-	return ours, bare, nil
+	return m, nil
+}
+
+// took are the times of one round.
+type took struct{ ours, bare, curator time.Duration }
+
+// one makes one round of each, and has each rest as long before as the others.
+func one(ctx context.Context, c *rig.Crew, f *floor, java *curator) (t took, err error) {
+	if err := c.Settled(ctx); err != nil {
+		return t, err
+	}
+	if t.ours, err = c.HandOver(ctx); err != nil {
+		return t, err
+	}
+	// The one that resigned queues again first, so as not to disturb.
+	if err := c.Settled(ctx); err != nil {
+		return t, err
+	}
+	if t.bare, err = f.round(ctx); err != nil {
+		return t, fmt.Errorf("floor: %w", err)
+	}
+	if java == nil {
+		return t, nil
+	}
+	if err := rig.Pause(ctx, rig.Settle); err != nil {
+		return t, err
+	}
+	t.curator, err = java.round()
+	return t, err
 }
 
 // floor is a hand-over between two bare sessions that share nothing with ours but

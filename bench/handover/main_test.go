@@ -1,28 +1,21 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"strings"
+	"io"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/coordd/coordd/bench/internal/rig/rigtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTheLastLineIsTheResult(t *testing.T) {
-	var out bytes.Buffer
-	args := []string{"--rounds", "3"}
-	if err := run(t.Context(), args, &out); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	var r result
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &r); err != nil {
-		t.Fatalf("the last line of\n%s\nis no result: %v", out.String(), err)
-	}
-	if r.Rounds != 3 || r.P50 <= 0 || r.P99 < r.P50 || r.FloorP50 <= 0 || r.Ratio <= 0 {
+	r := rigtest.Result[result](t, func(out io.Writer) error {
+		return run(t.Context(), []string{"--rounds", "3"}, out)
+	})
+	if r.Rounds != 3 || r.P50 <= 0 || r.P99 < r.P50 || r.FloorP50 <= 0 || r.Ratio <= 0 || r.CuratorP50 <= 0 || r.CuratorRatio <= 0 {
 		t.Errorf("got %+v, want figures above zero", r)
 	}
 }

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-zookeeper/zk"
+	"golang.org/x/sync/errgroup"
 )
 
 // Bare is a session of go-zookeeper as it comes: the floor, and the observer that
@@ -138,13 +141,16 @@ func (b *Bare) Watch(path string) (<-chan zk.Event, error) {
 	return event, nil
 }
 
-// Remove deletes a node and all below it.
+// Remove deletes a node and all below it, many at a time.
 func (b *Bare) Remove(path string) error {
 	children, _, err := b.Conn.Children(path)
+	below := errgroup.Group{}
+	below.SetLimit(atOnce)
 	for _, name := range children {
-		if err := b.Remove(path + "/" + name); err != nil {
-			return err
-		}
+		below.Go(func() error { return b.Remove(path + "/" + name) })
+	}
+	if err := below.Wait(); err != nil {
+		return err
 	}
 	if err == nil {
 		err = b.Conn.Delete(path, -1)
@@ -172,6 +178,26 @@ func (b *Bare) AwaitChildren(ctx context.Context, path string, n int) error {
 			return fmt.Errorf("%s has %d children, not %d: %w", path, len(children), n, err)
 		}
 	}
+}
+
+// Lowest returns the first node of a latch: who leads. Names of one length end in the
+// sequence.
+func (b *Bare) Lowest(latch string) (string, error) {
+	if err := b.Barrier(); err != nil {
+		return "", err
+	}
+	names, _, err := b.Conn.Children(latch)
+	if err != nil {
+		return "", fmt.Errorf("list %s: %w", latch, err)
+	}
+	if len(names) == 0 {
+		return "", fmt.Errorf("nobody stands in line at %s", latch)
+	}
+	const digits = 10
+	lowest := slices.MinFunc(names, func(a, b string) int {
+		return strings.Compare(a[max(0, len(a)-digits):], b[max(0, len(b)-digits):])
+	})
+	return latch + "/" + lowest, nil
 }
 
 // Pause blocks for that long; its error is ctx's, when that ends first.

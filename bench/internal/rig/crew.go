@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -64,12 +61,9 @@ func (e Ensemble) NewMember(id string, grants chan<- Grant) (*Member, error) {
 
 // Run contends until ctx ends, and returns when everything of the member has ended.
 func (m *Member) Run(ctx context.Context) error {
-	clientCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var client sync.WaitGroup
-	defer client.Wait()
-	defer stop()
-	client.Go(func() { _ = m.client.Run(clientCtx) }) // its error is that of clientCtx
-	return m.elector.Run(ctx, election.ContenderFunc(m.lead))
+	return m.client.While(ctx, func(ctx context.Context) error {
+		return m.elector.Run(ctx, election.ContenderFunc(m.lead))
+	})
 }
 
 func (m *Member) lead(ctx context.Context, _ *election.Term) error {
@@ -173,21 +167,8 @@ func (c *Crew) Timeout(ctx context.Context) (time.Duration, error) {
 	return s.Timeout(), nil
 }
 
-// Lowest returns the node of who leads. Names of one length end in the sequence.
-func (c *Crew) Lowest() (string, error) {
-	if err := c.observer.Barrier(); err != nil {
-		return "", err
-	}
-	names, _, err := c.observer.Conn.Children(c.latch)
-	if err != nil || len(names) == 0 {
-		return "", fmt.Errorf("nobody stands in line at %s: %w", c.latch, err)
-	}
-	const digits = 10
-	lowest := slices.MinFunc(names, func(a, b string) int {
-		return strings.Compare(a[max(0, len(a)-digits):], b[max(0, len(b)-digits):])
-	})
-	return c.latch + "/" + lowest, nil
-}
+// Lowest returns the node of who leads.
+func (c *Crew) Lowest() (string, error) { return c.observer.Lowest(c.latch) }
 
 // HandOver has the leader resign, and returns how long it took from there until
 // the Lead of the next one was called. Call Settled before.

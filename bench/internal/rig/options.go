@@ -22,6 +22,9 @@ type Options struct {
 	Servers int
 	// Fsync has the started servers wait for the disk at every write.
 	Fsync bool
+	// Heap is the heap of each started server, as in Java's -Xmx; empty for 64m, which
+	// is enough for elections and not for tens of thousands of nodes.
+	Heap string
 	// Rounds is how often is measured.
 	Rounds int
 	// SessionTimeout is what the sessions ask for.
@@ -69,6 +72,9 @@ func (o *Options) Run(ctx context.Context, f func(context.Context, Ensemble) err
 	var opts []zookeepertest.Option
 	if o.Fsync {
 		opts = append(opts, zookeepertest.Fsync())
+	}
+	if o.Heap != "" {
+		opts = append(opts, zookeepertest.JavaFlags("-Xmx"+o.Heap))
 	}
 	var err error
 	failed := zookeepertest.Run(func(tb zookeepertest.TB) {
