@@ -175,18 +175,23 @@ func staleRound(t *testing.T, ens *zookeepertest.Ensemble, round int) (complete,
 		jobs []string
 		err  error
 	}
+	watches := func(n string) func() bool {
+		return func() bool { return followers[1].Mntr()["zk_watch_count"] == n }
+	}
 	recovered, trusted := make(chan seen, 1), make(chan seen, 1)
 	go func() {
 		jobs, err := recoverJobs(ctx, next)
 		recovered <- seen{jobs, err}
 	}()
+	// Ours watches its predecessor, itself, and the node of transfers. It is in line
+	// before the naive one comes, whose end it would wait for otherwise.
+	await(ctx, t, "coordd's contender to queue up", watches("3"))
 	token, _ := leader.Token[zookeeper.Guard](tenure.Guard())
 	go func() {
 		jobs, err := trustTheEvent(ctx, naive, root, token.Path(), timeout)
 		trusted <- seen{jobs, err}
 	}()
-	// Ours watches its predecessor and itself, the naive one the leader.
-	await(ctx, t, "both contenders to queue up", func() bool { return followers[1].Mntr()["zk_watch_count"] == "3" })
+	await(ctx, t, "the naive contender to watch the leader", watches("4"))
 
 	ours.armed.Store(true)
 	naive.armed.Store(true)
