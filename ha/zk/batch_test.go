@@ -1,6 +1,7 @@
 package zk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -118,30 +119,49 @@ func TestABatchWhoseReplyWasLostIsStoredOnce(t *testing.T) {
 	if err := s.Store().Commit(ctx, g, txn.Op{Kind: txn.Create, Path: "jobs/0", Data: []byte("0")}); err != nil {
 		t.Fatal(err)
 	}
-	var flights []batch.Flight
-	var freeze sync.Once
-	d := batched(t, s, func(f batch.Flight) {
-		flights = append(flights, f)
-		freeze.Do(func() { proxy.Freeze(zookeepertest.ToClient) }) // the next one's reply
-	})
-	loses := make(chan struct{})
-	go func() {
-		defer close(loses)
-		await(ctx, t, "a batch is applied whose reply is held back", func() bool {
-			names, _, err := admin.Children(ctx, "/lost/jobs")
-			return err == nil && len(names) == n+1
-		})
-		proxy.Drop()
-		proxy.Heal()
-	}()
-	commitAll(t, d, g, n, func(i int) (string, []txn.Op, error) {
-		path := fmt.Sprintf("jobs/%d", i+1)
-		return path, []txn.Op{{Kind: txn.Create, Path: path, Data: []byte(path)}}, nil
-	})
-	<-loses
-	if len(flights) < 2 || flights[1].Transactions < 2 {
-		t.Errorf("flights %+v: no batch lost its reply, so nothing was tested", flights)
+	lost := make(chan string, 1)
+	d, err := batch.New(batch.Config{Storage: &firstBatch{Storage: s.Store(), seen: func(path string) {
+		proxy.Freeze(zookeepertest.ToClient)
+		lost <- path
+	}}})
+	if err != nil {
+		t.Fatal(err)
 	}
+	done := make(chan struct{})
+	t.Cleanup(func() { <-done })
+	go func() {
+		defer close(done)
+		commitAll(t, d, g, n, func(i int) (string, []txn.Op, error) {
+			path := fmt.Sprintf("jobs/%d", i+1)
+			return path, []txn.Op{{Kind: txn.Create, Path: path, Data: []byte(path)}}, nil
+		})
+		close(lost)
+	}()
+	path, any := <-lost
+	if !any {
+		t.Fatal("no flight had two transactions, so nothing was tested")
+	}
+	await(ctx, t, "the batch is applied whose reply is held back", func() bool {
+		_, applied, err := admin.Exists(ctx, "/lost/"+path)
+		return err == nil && applied
+	})
+	proxy.Drop()
+	proxy.Heal()
+	<-done
+}
+
+// firstBatch tells of the first commit of several operations, before it is made.
+type firstBatch struct {
+	batch.Storage
+	seen func(path string)
+	once sync.Once
+}
+
+func (s *firstBatch) Commit(ctx context.Context, g leader.Guard, ops ...txn.Op) error {
+	if len(ops) > 1 {
+		s.once.Do(func() { s.seen(ops[0].Path) })
+	}
+	return s.Storage.Commit(ctx, g, ops...)
 }
 
 func TestWhatIsNotThereToRemoveCostsNoWriteEach(t *testing.T) {
