@@ -143,7 +143,7 @@ func TestRunningTasksSurviveTheLossOfZooKeeper(t *testing.T) {
 	for name, within := range map[string]bool{"for less than the session": true, "for longer": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			timeout := "3s"
+			timeout := "4s"
 			if within {
 				timeout = "20s"
 			}

@@ -64,8 +64,9 @@ func (b *burst) note(id job.ID, err error) {
 // otherwise.
 func TestBurstOverAPausedLeaderLosesNothingAndLeavesNothingHalfWritten(t *testing.T) {
 	t.Parallel()
-	srv := zookeepertest.StartServer(t, zookeepertest.TickTime(200e6))
-	agents := threeAgents(t, srv.Addr(), "--session-timeout", "2s")
+	srv := zookeepertest.StartServer(t, zookeepertest.TickTime(200e6), zookeepertest.MaxSessionTimeout(8*time.Second))
+	// A leader ends its process when a hundred jobs have not stopped within T/8.
+	agents := threeAgents(t, srv.Addr(), "--session-timeout", "8s")
 	leader, epoch, standbys := awaitLeader(t, 0, agents...)
 	nodes := clients(t, agents...)
 	b := &burst{half: make(chan struct{})}

@@ -146,7 +146,7 @@ func TestPausedLeaderIsReplacedAndHarmlessAfterwards(t *testing.T) {
 	srv := zookeepertest.StartServer(t, zookeepertest.TickTime(200e6))
 	dir := t.TempDir()
 	file := writeFile(t, "stages.yaml", stages, dir)
-	leader, epoch, standbys := leaderAtWork(t, srv.Addr(), file, dir, "--session-timeout", "2s")
+	leader, epoch, standbys := leaderAtWork(t, srv.Addr(), file, dir, "--session-timeout", "4s")
 	leader.signal(t, syscall.SIGSTOP)
 	_, next, _ := awaitLeader(t, epoch, standbys...)
 	// What the paused leader's command does now must not count: it ends while its

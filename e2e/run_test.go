@@ -230,7 +230,7 @@ func TestRunPassesExitCodeAndLeadershipOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			a := startRun(t, dir, srv.Addr(), "a", note+`while [ ! -e "$DIR/go" ]; do sleep 0.05; done; `+c.script, append(flags, "--stop-grace", "1s")...)
+			a := startRun(t, dir, srv.Addr(), "a", note+`while [ ! -e "$DIR/go" ]; do sleep 0.05; done; `+c.script, append(flags, "--stop-grace", "5s")...)
 			awaitEntry(t, dir, 1)
 			b := startRun(t, dir, srv.Addr(), "b", serve, flags...)
 			awaitContenders(t, session(t, srv), 2)
@@ -251,7 +251,7 @@ func TestRunPassesExitCodeAndLeadershipOn(t *testing.T) {
 func TestRunStopsItsGroup(t *testing.T) {
 	t.Parallel()
 	srv, flags := longSession(t)
-	flags = append(flags, "--stop-grace", "1s")
+	flags = append(flags, "--stop-grace", "5s")
 	for name, c := range map[string]struct {
 		script string
 		code   int
