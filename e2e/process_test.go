@@ -69,6 +69,8 @@ func (p *process) start(t *testing.T) {
 	defer log.Close()
 	cmd, exited := exec.Command(binary(), p.args...), make(chan error, 1)
 	cmd.Stdout, cmd.Stderr = log, log
+	// What a killed worker leaves goes with the binary.
+	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(binary()))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
