@@ -37,7 +37,7 @@ type knowledge struct {
 	// last is the info of the newest epoch, and at its index.
 	last leader.Info
 	at   int64
-	// gone is the index at which nobody led last.
+	// gone is the index at which nobody led last since that epoch was accepted.
 	gone int64
 }
 
@@ -50,6 +50,9 @@ func (k knowledge) accept(o Observation, now time.Time) (knowledge, bool) {
 	}
 	switch o.Status {
 	case StatusKnown:
+		if !sameTerm(o.Info, k.last) {
+			k.gone = 0 // said nothing of this term; a rebuilt backend counts from below it
+		}
 		if !sameTerm(o.Info, k.last) || o.Index > k.at {
 			k.last, k.at = o.Info, o.Index
 		}

@@ -34,6 +34,8 @@ func TestAccept(t *testing.T) {
 		{"leader that had gone, from a server that is behind", []Observation{known(two, 8), none(9)}, known(two, 8), true, State{Status: StatusNone, Index: 9}, 2},
 		{"leader that published again after it had gone", []Observation{known(two, 8), none(9)}, known(two, 10), false, State{Status: StatusKnown, Info: two, Index: 10}, 3},
 		{"newer term with a smaller index", []Observation{none(20)}, known(one, 5), false, State{Status: StatusKnown, Info: one, Index: 20}, 2},
+		{"newer term of a rebuilt backend, seen again", []Observation{none(20), known(one, 5), {}, reached}, known(one, 5), false, State{Status: StatusKnown, Info: one, Index: 20}, 5},
+		{"newer term of a rebuilt backend, gone and from a server that is behind", []Observation{none(20), known(one, 5), none(9)}, known(one, 5), true, State{Status: StatusNone, Index: 20}, 3},
 		{"same term published another address", []Observation{known(one, 5)}, known(moved, 6), false, State{Status: StatusKnown, Info: moved, Index: 6}, 2},
 		{"same term back at its former address", []Observation{known(one, 5), known(moved, 6)}, known(one, 5), false, State{Status: StatusKnown, Info: moved, Index: 6}, 3},
 		{"lost sight", []Observation{known(one, 5)}, Observation{}, false, State{Info: one, Index: 5}, 1},
