@@ -66,6 +66,8 @@ type world struct {
 	result chan error
 	cancel context.CancelFunc
 	kill   func()
+	// contender is what the elector runs.
+	contender *contender
 
 	mu      sync.Mutex
 	notices []string
@@ -93,7 +95,7 @@ func start(t *testing.T, script string, restart bool) *world {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w.cancel = cancel
+	w.cancel, w.contender, c.over = cancel, c, ctx.Done()
 	var running sync.WaitGroup
 	running.Go(c.spawner.Run)
 	running.Go(func() {
@@ -199,6 +201,30 @@ func TestEndOfTheCommandEndsTheContest(t *testing.T) {
 	within(t, term.released, "the release")
 	if e, ok := errors.AsType[*ended](within(t, w.result, "the end of Run")); !ok || e.code != 9 {
 		t.Errorf("Run ended with %v, want exit code 9", e)
+	}
+}
+
+// Who gave leadership up on somebody's request and stands by has no command whose
+// exit code its end could have.
+func TestAnEndWhileStandingByHasNoExitCode(t *testing.T) {
+	for name, whileRunning := range map[string]bool{"standing by": false, "running": true} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, asks, false)
+			term := newTenure(1)
+			w.driver <- term
+			w.await(t, "up")
+			if whileRunning {
+				w.cancel()
+			} else {
+				term.lose(fmt.Errorf("%w: a transfer was asked for", election.ErrResigned))
+			}
+			within(t, term.released, "the release")
+			w.cancel()
+			within(t, w.result, "the end of Run")
+			if code, ran := w.contender.code(); ran != whileRunning {
+				t.Errorf("Run has the exit code %d of a command: %v, want %v", code, ran, whileRunning)
+			}
+		})
 	}
 }
 

@@ -33,6 +33,7 @@ type contender struct {
 	path    string // of the program
 	spawner *process.Spawner
 	killed  <-chan struct{}
+	over    <-chan struct{} // closed when Run's context has ended
 	// turn is held while a command may be running, and for ever by close.
 	turn chan struct{}
 
@@ -82,7 +83,7 @@ func (c *contender) Lead(ctx context.Context, t *election.Term) error {
 	if byItself := c.attend(ctx, cmd); byItself {
 		return c.verdict(&ended{code: exitCode(cmd.ProcessState)})
 	}
-	if isClosed(c.killed) || errors.Is(context.Cause(ctx), election.ErrResigned) {
+	if isClosed(c.killed) || isClosed(c.over) { // else it contends again
 		code := exitCode(cmd.ProcessState)
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -150,6 +150,7 @@ func (r *Runner) Run(ctx context.Context) (code int, err error) {
 	// The contest ends before what it stands on.
 	contest, resign := context.WithCancel(ctx)
 	defer resign()
+	r.contender.over = contest.Done()
 	base := r.start(context.WithoutCancel(ctx), contest)
 	result := make(chan error, 1)
 	go func() { result <- r.elector.Run(contest, r.contender) }()
