@@ -228,6 +228,22 @@ func TestAnEndWhileStandingByHasNoExitCode(t *testing.T) {
 	}
 }
 
+// What a command leaves behind does not outlive a session that expires meanwhile by
+// the time that is between TERM and KILL.
+func TestExpiryKillsWhatAnEndedCommandLeft(t *testing.T) {
+	const script = `(trap 'touch "$1/asked"' TERM; touch "$1/up"; while :; do sleep 0.02; done) & ` +
+		`while ! test -e "$1/up"; do sleep 0.02; done; exit 9`
+	w := start(t, script, false)
+	term := newTenure(1)
+	w.driver <- term
+	w.await(t, "asked")
+	term.lose(fmt.Errorf("%w: in the test", election.ErrSessionExpired))
+	within(t, term.released, "the release")
+	if e, ok := errors.AsType[*ended](within(t, w.result, "the end of Run")); !ok || e.code != 9 {
+		t.Errorf("Run ended with %v, want exit code 9", e)
+	}
+}
+
 func TestRestartContendsAgain(t *testing.T) {
 	for _, code := range []string{"0", "1"} {
 		w := start(t, `exit `+code, true)

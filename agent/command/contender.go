@@ -151,8 +151,8 @@ func (c *contender) attend(ctx context.Context, cmd *exec.Cmd) (byItself bool) {
 	}
 	clock.beat(time.Now())
 	if isClosed(exited) {
-		// What it left behind may take its time; the term's end cuts it short.
-		c.stop(g, exited, c.patience())
+		// What it left behind may take its time, unless the session expires.
+		c.stop(ctx, g, exited, c.patience())
 		return true
 	}
 	cause := context.Cause(ctx)
@@ -160,10 +160,10 @@ func (c *contender) attend(ctx context.Context, cmd *exec.Cmd) (byItself bool) {
 		c.cfg.Notice(fmt.Sprintf("leadership lost (%v), stopping the command", cause))
 	}
 	patience := c.patience()
-	if errors.Is(cause, election.ErrSessionExpired) || clock.late() {
+	if expired(ctx) || clock.late() {
 		patience = 0
 	}
-	c.stop(g, exited, patience)
+	c.stop(ctx, g, exited, patience)
 	return false
 }
 
@@ -171,9 +171,15 @@ func (c *contender) attend(ctx context.Context, cmd *exec.Cmd) (byItself bool) {
 // for the group to die in.
 func (c *contender) patience() time.Duration { return c.cfg.StopGrace * 4 / 5 }
 
+// expired reports whether the term has ended with its session: somebody else may lead.
+func expired(ctx context.Context) bool {
+	return errors.Is(context.Cause(ctx), election.ErrSessionExpired)
+}
+
 // stop ends the group: with TERM, and with KILL after the given time, at once when
-// that is zero. It returns when the command is reaped and nobody else lives.
-func (c *contender) stop(g *process.Group, exited <-chan struct{}, patience time.Duration) {
+// that is zero, or when the session expires. It returns when the command is reaped and
+// nobody else lives.
+func (c *contender) stop(ctx context.Context, g *process.Group, exited <-chan struct{}, patience time.Duration) {
 	defer g.Finish()
 	if gone(g, exited) {
 		return
@@ -187,7 +193,7 @@ func (c *contender) stop(g *process.Group, exited <-chan struct{}, patience time
 	look := time.NewTicker(sweep)
 	defer look.Stop()
 	killing := false
-	awaited, killed := exited, c.killed // nil when seen
+	awaited, killed, over := exited, c.killed, ctx.Done() // nil when seen
 	for {
 		select {
 		case <-kill.C:
@@ -197,6 +203,8 @@ func (c *contender) stop(g *process.Group, exited <-chan struct{}, patience time
 			}
 		case <-killed:
 			killed, killing = nil, true
+		case <-over:
+			over, killing = nil, killing || expired(ctx)
 		case <-awaited:
 			awaited = nil
 		case <-look.C:
