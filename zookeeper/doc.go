@@ -103,7 +103,8 @@
 //
 // The figures:
 //
-//   - T is what the server decided; see Time.
+//   - T is what the server decided; see Time. Should another server decide for less when
+//     the session comes to it, the deadline counts with that from then on.
 //   - Half a tick is tick/2 where the tick is known. Otherwise it is T/4: by default a
 //     server grants no T below two ticks (ZooKeeperServer.setMinSessionTimeout). Where
 //     minSessionTimeout is configured to less than two ticks, the tick must be given.

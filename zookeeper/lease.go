@@ -14,7 +14,7 @@ import "time"
 // surely counted, when the newest renewal was acknowledged. See Leases in the package
 // comment for which that is, why, and for the source of each figure.
 type Lease struct {
-	timeout, halfTick, margin time.Duration
+	timeout, halfTick, margin, period time.Duration
 
 	anchor  time.Time
 	renewed bool
@@ -51,11 +51,16 @@ func NewLease(timeout, tick time.Duration) *Lease {
 	if tick == 0 {
 		half = timeout / 4
 	}
-	return &Lease{timeout: timeout, halfTick: half, margin: time.Duration(float64(timeout) * LeaseMargin)}
+	return &Lease{timeout: timeout, halfTick: half, margin: time.Duration(float64(timeout) * LeaseMargin), period: timeout / 8}
 }
 
-// Period is how often to renew: every T/8.
-func (l *Lease) Period() time.Duration { return l.timeout / 8 }
+// Period is how often to renew: every T/8, for the T that the lease began with.
+func (l *Lease) Period() time.Duration { return l.period }
+
+// Shorten notes the session time-out that holds now. Servers may be configured
+// otherwise than the one that decided T, and decide again when a session comes to them:
+// it then ends sooner. One that is not shorter changes nothing.
+func (l *Lease) Shorten(timeout time.Duration) { l.timeout = min(l.timeout, timeout) }
 
 // Renewed notes an acknowledged renewal, and what the session did on the connection
 // that it has now.

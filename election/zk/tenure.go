@@ -117,6 +117,7 @@ func (t *tenure) hold(ctx context.Context, lease *zookeeper.Lease, own, asked <-
 	t.told.tell(&helpers, lease)
 	for {
 		state, changed := t.session.State()
+		lease.Shorten(t.session.Timeout())
 		if err := t.ending(state, lease); err != nil {
 			t.lose(err)
 			return
