@@ -223,6 +223,8 @@ func (k *candidacy) grant(ctx context.Context, checked ack) (*tenure, error) {
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
+		case k.s.Err() != nil: // for which the guard falls, too
+			return nil, errAgain
 		case errors.Is(err, leader.ErrFenced):
 			return nil, k.d.vanished(k.s, k.guard.Path())
 		case !errors.Is(err, zookeeper.ErrUnknownOutcome) || ctx.Err() != nil:

@@ -1,10 +1,14 @@
 package zk
 
 import (
+	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/coordd/coordd/election"
 	"github.com/coordd/coordd/leader"
@@ -206,5 +210,32 @@ func TestANodeOfAnotherSessionIsNotLedBy(t *testing.T) {
 		if !closed(s.Done()) {
 			t.Error("the session goes on, want it closed: nothing of the candidacy may stay")
 		}
+	})
+}
+
+// A contender that is first and whose check is not answered until its session has ended
+// lost nothing to anybody: its log must not have an operator look for who deleted it.
+func TestASessionThatEndsUnderTheCheckIsNotTakenForADeletion(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *zookeepertest.Fake) {
+		a := join(t, fake, "a", Ride)
+		var log bytes.Buffer // written by the goroutine that campaigns
+		a.log = hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: &log})
+		old, err := a.client.Session(within(t))
+		must(t, err)
+		a.link.Refuse(true)
+		a.link.DropRequestOf(func(r zookeepertest.Request) bool { return r.Op == zookeepertest.OpMulti })
+		won := a.contend(within(t))
+		<-old.Done()
+		elapse(time.Second)
+		a.link.Refuse(false)
+		g := <-won
+		must(t, g.err)
+		if g.tenure.session.ID() == old.ID() {
+			t.Fatalf("granted in session %#x, which has ended", old.ID())
+		}
+		if said := log.String(); strings.Contains(said, "deleted") {
+			t.Errorf("nobody deleted anything, and the log says %q", said)
+		}
+		must(t, g.tenure.Release(within(t)))
 	})
 }
