@@ -141,6 +141,7 @@ func (t *tenure) hold(ctx context.Context, lease *zookeeper.Lease, own, asked <-
 			renewing = false
 			switch {
 			case ctx.Err() != nil: // its answer is Release's doing
+			case t.session.Err() != nil: // for which the guard falls, too; ending says so
 			case a.err == nil:
 				lease.Renewed(a.beat, t.session.Pulse())
 				t.told.tell(&helpers, lease)
