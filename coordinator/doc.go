@@ -36,10 +36,11 @@
 //
 // A graph that cannot be read is put aside and stops no other (I10, I6): nothing
 // of it is written or deleted, Jobs lists it as SUSPENDED with the reason, a record
-// beside it says why and since when, and the next leader tries it again. A store that cannot be read at all ends the
-// term with an error, so that another participant can try. A dispatcher that
-// ends while the process is RUNNING ends the term with ErrDispatcherEnded, unless it
-// says ErrJobDone; at any other time its end is expected.
+// beside it says why and since when, and the next leader tries it again. A store
+// that cannot be read at all ends the term with an error, so that another
+// participant can try. A dispatcher that ends while the process is RUNNING ends the
+// term with ErrDispatcherEnded, unless it says ErrJobDone; at any other time its end
+// is expected.
 //
 // # A job
 //
