@@ -137,8 +137,8 @@ func TestABatchWhoseReplyWasLostIsStoredOnce(t *testing.T) {
 		})
 		close(lost)
 	}()
-	path, any := <-lost
-	if !any {
+	path, found := <-lost
+	if !found {
 		t.Fatal("no flight had two transactions, so nothing was tested")
 	}
 	await(ctx, t, "the batch is applied whose reply is held back", func() bool {
