@@ -37,7 +37,7 @@ type Retriever[G any] struct {
 	hangUp  func()
 	failed  error         // of the newest round of attempts at target
 	rounds  int           // that have failed, of all targets
-	wanted  bool          // somebody waits since failed was set
+	wanted  bool          // somebody has asked since failed was set
 	changed chan struct{} // closed and made anew at each change of the above
 	cancel  context.CancelFunc
 }
@@ -96,11 +96,22 @@ func (r *Retriever[G]) notify() {
 }
 
 // Current returns the gateway of the leader, without waiting. It reports false when
-// none is known or connected.
+// none is known or connected; a leader that was given up is then tried again.
 func (r *Retriever[G]) Current() (G, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.failed != nil {
+		r.want()
+	}
 	return r.gateway, r.there
+}
+
+// want has a leader that was given up tried once more. Call it with mu held.
+func (r *Retriever[G]) want() {
+	if !r.wanted {
+		r.wanted = true
+		r.notify()
+	}
 }
 
 // Gateway returns the gateway of the leader. It waits until one is known and connected.
@@ -113,9 +124,8 @@ func (r *Retriever[G]) Gateway(ctx context.Context) (G, error) {
 	for {
 		gateway, there, failed, target, changed := r.gateway, r.there, r.failed, r.target, r.changed
 		over := failed != nil && r.rounds != rounds
-		if failed != nil && !over && !r.wanted {
-			r.wanted = true
-			r.notify()
+		if failed != nil && !over {
+			r.want()
 			changed = r.changed
 		}
 		r.mu.Unlock()

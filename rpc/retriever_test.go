@@ -115,6 +115,37 @@ func TestGivesUpAfterSomeAttemptsAndTriesAgainWhenAsked(t *testing.T) {
 	})
 }
 
+func TestLeaderThatWasGivenUpIsTriedAgainForWhoDoesNotWait(t *testing.T) {
+	dials, works := 0, false
+	retrieve(t, func(_ context.Context, to Target) (string, error) {
+		if dials++; works {
+			return string(to.Term.SessionID), nil
+		}
+		return "", ErrRefused
+	}, func(t *testing.T, r *Retriever[string], _ *[]string) {
+		r.SetTarget(target(1))
+		<-time.After(time.Hour)
+		for range 3 { // however many ask
+			if got, ok := r.Current(); ok {
+				t.Errorf("got %q of a leader that refuses connections", got)
+			}
+		}
+		<-time.After(time.Hour)
+		synctest.Wait()
+		if dials != 2*6 {
+			t.Errorf("%d dials, want 6 at first and 6 when somebody had asked", dials)
+		}
+		works = true
+		if got, ok := r.Current(); ok {
+			t.Errorf("got %q before it was connected to", got)
+		}
+		synctest.Wait()
+		if got, ok := r.Current(); got != "s1" || !ok {
+			t.Errorf("got %q, %v, want the leader's, which can be connected to now", got, ok)
+		}
+	})
+}
+
 func TestNewLeaderIsTriedAfterOneWasGivenUp(t *testing.T) {
 	retrieve(t, func(ctx context.Context, to Target) (string, error) {
 		if to == target(1) {
