@@ -7,8 +7,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/job"
+	"github.com/coordd/coordd/jobstore"
 )
 
 // stale makes a report of the worker arrive that was made before anything was deployed
@@ -104,4 +107,53 @@ func TestRegistrationThatWasGivenUpIsNotTakenIn(t *testing.T) {
 		r.finish("a", 1, 1)
 		r.ends(job.StatusFinished)
 	})
+}
+
+func TestAttemptOfAWorkerThatIsLostWithTheAnswerIsNotShownAsRunning(t *testing.T) {
+	spec := graph(retry(node("a", 1), 2, time.Hour))
+	cfg := Config{
+		Term: term(7), Job: jobstore.Job{ID: "j", Graph: spec},
+		HeartbeatTimeout: DefaultHeartbeatTimeout, Failures: DefaultFailures,
+	}
+	c, err := newCore(cfg, newView(cfg.Job, 7), &stats{}, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	// exchange passes time, in which the worker answers heartbeats, and returns what it is
+	// to be told then.
+	exchange := func(d time.Duration) exchange {
+		now = now.Add(d)
+		c.step(beaten{serial: 1, sent: now}, now)
+		told := c.plan(now).exchanges
+		if len(told) != 1 {
+			t.Fatalf("the worker is told %d things, want one exchange", len(told))
+		}
+		return told[0]
+	}
+	c.step(begun{}, now)
+	c.step(workerRegistered{
+		who: gateway.Worker{ID: "w1", Instance: "w1-1"}, has: gateway.JobReport{Slots: []gateway.Slot{"s1", "s2"}},
+		reply: make(chan answer[gateway.JobReply], 1),
+	}, now)
+	first := exchange(0)
+	c.step(exchanged{of: first, sent: now}, now)
+	surplus := exchange(idleGrace)
+	c.step(exchanged{of: surplus, sent: now, freeErr: errors.New("slow")}, now)
+	// The worker gives the attempt up by itself, so that the next one begins at once.
+	c.step(attemptsEnded{
+		who: gateway.Worker{ID: "w1", Instance: "w1-1"}, ends: []gateway.AttemptEnd{canceledEnd(attempt("a", 0, 1))},
+		reply: make(chan answer[none], 1),
+	}, now)
+	second := exchange(DefaultHeartbeatTimeout)
+	if len(second.deploy) != 1 || len(second.free) != 1 {
+		t.Fatalf("the worker is told %+v, want an attempt and a slot to free", second)
+	}
+	c.step(exchanged{of: second, sent: now, freeErr: errors.New("slow")}, now)
+	if len(c.pool.fleet) != 0 {
+		t.Error("the worker is known although it could not be told anything for the time-out")
+	}
+	if got := c.view.snapshot().Tasks[0].Subtasks[0].Status; got != job.SubtaskScheduled {
+		t.Errorf("the subtask, which waits for its next attempt, is shown as %s, want SCHEDULED", got)
+	}
 }

@@ -165,7 +165,7 @@ func (c *core) exchanged(e exchanged, now time.Time) {
 		w.retry, w.troubled = backoff{}, time.Time{}
 		c.answered(w, e.sent)
 	}
-	if e.deployErr != nil {
+	if e.deployErr != nil || c.pool.bySerial[w.serial] == nil { // or it is lost now, with all that it was told
 		return
 	}
 	again := map[*slot]bool{}
