@@ -3,6 +3,7 @@ package jobmaster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -153,7 +154,7 @@ func (m *Master) farewell(ctx context.Context) {
 	ctx, done := context.WithTimeout(ctx, farewellWait)
 	defer done()
 	for _, w := range m.core.pool.fleet {
-		slots := append(w.free, w.told.free...)
+		slots := slices.Concat(w.free, w.told.free)
 		for _, s := range w.slots {
 			if !w.keeps() {
 				w.drop(s)

@@ -281,3 +281,22 @@ func TestPanicInACallComesOutOfRun(t *testing.T) {
 		t.Errorf("Run returned %v, want a panic", err)
 	})
 }
+
+func TestFarewellFreesAlsoWhatAWorkerWasJustBeingTold(t *testing.T) {
+	r := prepare(t, graph(node("a", 1)))
+	w := &worker{who: r.worker.who, at: r.worker, slots: map[gateway.Slot]*slot{}}
+	for range 5 {
+		w.slot(r.worker.allocate())
+	}
+	drop := func(name gateway.Slot) { w.drop(w.slots[name]) }
+	drop("w1-1/1")
+	w.told.free, w.free = w.free, nil // an exchange is under way, which the job's end breaks off
+	for _, name := range []gateway.Slot{"w1-1/2", "w1-1/3", "w1-1/4"} {
+		drop(name)
+	}
+	r.master.core.pool.add(w)
+	r.master.farewell(t.Context())
+	if left := r.worker.slots; len(left) != 0 {
+		t.Errorf("slots %v are left to the job that has ended", left)
+	}
+}
