@@ -177,6 +177,7 @@ func (d *Driver) leave(ctx context.Context, r *request) error {
 	r.left = true
 	if wasQueued {
 		d.count(r, -1) // the lane forgets it at the next take-off
+		r.ops = nil    // it is not counted any more, and the flight before it may be long
 	}
 	last := false
 	if f != nil {
