@@ -186,23 +186,43 @@ func (c *Connection[G, R]) start(after time.Duration) {
 		if after > 0 && pause(ctx, after) != nil {
 			return
 		}
-		got, err := registration[G, R]{c.cfg}.run(ctx, t, failed)
-		// When the loop has ended, nobody needs what there is.
-		if c.loop.Tell(func() { c.answered(own, t, got, err) }) != nil && err == nil {
+		r, taken := registration[G, R]{c.cfg}, make(chan struct{})
+		got, err := r.run(ctx, t, failed)
+		heard := c.loop.Tell(func() { c.answered(own, t, got, err, taken) })
+		switch {
+		case err != nil:
+		case heard != nil: // the loop has ended: nobody needs what there is
+			got.hangUp()
+		case !awaited(ctx, taken):
+			_ = r.givenUp(ctx, got.gateway)
 			got.hangUp()
 		}
 	})
 	c.attempt = own
 }
 
+// awaited reports whether what came of a registration is taken, and false when ctx ends
+// because it was superseded, or with the loop.
+func awaited(ctx context.Context, taken <-chan struct{}) bool {
+	select {
+	case <-taken:
+		return true
+	case <-ctx.Done():
+	}
+	select {
+	case <-taken: // before that
+		return true
+	default:
+		return false
+	}
+}
+
 // answered takes what came of a registration, unless it was superseded.
-func (c *Connection[G, R]) answered(from *work, t Target, got registered[G, R], err error) {
+func (c *Connection[G, R]) answered(from *work, t Target, got registered[G, R], err error, taken chan<- struct{}) {
 	switch {
 	case from != c.attempt:
-		if err == nil {
-			c.decline(from, got)
-		}
 	case err == nil:
+		close(taken)
 		own := &live[G, R]{Connected: Connected[G, R]{t, got.gateway, got.reply}, hangUp: got.hangUp}
 		c.attempt, c.state, c.current = nil, connected, own
 		c.cfg.OnConnected(own.Connected)
@@ -212,16 +232,6 @@ func (c *Connection[G, R]) answered(from *work, t Target, got registered[G, R], 
 	case errors.Is(err, ErrRejected):
 		c.attempt, c.state = nil, rejected
 		c.cfg.OnRejected(t, fmt.Errorf("register %s at %v: %w", c.cfg.Name, t, err))
-	}
-}
-
-// decline ends a connection that was given up before it was heard that it was made.
-func (c *Connection[G, R]) decline(from *work, got registered[G, R]) {
-	if begin(c.loop, func(ctx context.Context) {
-		defer got.hangUp()
-		c.cfg.farewell(context.WithoutCancel(ctx), got.gateway, from.cause())
-	}) == nil {
-		got.hangUp()
 	}
 }
 

@@ -321,6 +321,32 @@ func TestFarewellIsSaidToWhoMayHaveAcceptedARegistrationThatIsGivenUp(t *testing
 	}
 }
 
+func TestClosedConnectionIsGoneWhenFarewellWasSaidToWhoHadJustAccepted(t *testing.T) {
+	play(t, Retry{}, func(s *scene) {
+		accepts, busy, closed := make(chan struct{}), make(chan struct{}), make(chan (<-chan struct{}), 1)
+		s.answer = func(context.Context, string, Target) (int, error) { <-accepts; return 1, nil }
+		var said atomic.Bool
+		s.goodbye = func(context.Context, string) { <-time.After(time.Second); said.Store(true) }
+		s.do(func() { s.conn.SetTarget(target(1)) })
+		_ = s.loop.Tell(func() { <-busy })
+		_ = s.loop.Tell(func() { closed <- s.conn.Close(errors.New("end")) })
+		close(accepts)
+		synctest.Wait() // the answer is there, and not heard yet
+		close(busy)
+		<-<-closed
+		if !said.Load() {
+			t.Error("the connection is gone before farewell was said")
+		}
+		synctest.Wait()
+		s.saw()
+		s.do(func() {
+			if len(s.hungUp) != 1 {
+				t.Errorf("hung up %v, want once", s.hungUp)
+			}
+		})
+	})
+}
+
 func TestFailuresInARowAreToldAndWaitLongerAndAreLoggedLessAndLess(t *testing.T) {
 	play(t, Retry{Delay: 100 * time.Millisecond, MaxDelay: time.Second}, func(s *scene) {
 		var at []time.Duration

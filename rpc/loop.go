@@ -59,13 +59,6 @@ func begin(l Loop, fn func(ctx context.Context)) *work {
 	return w
 }
 
-// cause returns why the work was stopped, nil if it was not.
-func (w *work) cause() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.reason
-}
-
 // stop ends the context of the work with a cause, and does not wait for it. It may be
 // called on nil, and twice.
 func (w *work) stop(reason error) {
