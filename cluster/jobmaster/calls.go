@@ -60,8 +60,8 @@ func (m *Master) DisconnectResourceManager(_ context.Context, reason string) err
 	return m.endpoint.Tell(func() { m.link.Reconnect(fmt.Errorf("it has disconnected: %s", reason)) })
 }
 
-// GiveBack implements gateway.JobMaster. The newest call counts: it takes the place
-// of what an earlier one has not got yet.
+// GiveBack implements gateway.JobMaster. Of those with the same labels the newest call
+// counts: it takes the place of what an earlier one has not got yet.
 func (m *Master) GiveBack(_ context.Context, n gateway.Need) error {
 	return m.tell(slotsWanted{need: n})
 }

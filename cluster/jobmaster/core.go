@@ -7,7 +7,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/coordd/coordd/cluster/gateway"
 	"github.com/coordd/coordd/job"
 	"github.com/coordd/coordd/jobstore"
 	"github.com/coordd/coordd/leader"
@@ -115,7 +114,7 @@ func (c *core) dispatchRemote(e event, now time.Time) {
 	case holdersKnown:
 		c.holdersKnown(e, now)
 	case slotsWanted:
-		c.pool.giveBack = gateway.Need{Requires: e.need.Requires, Count: min(e.need.Count, c.pool.slots())}
+		c.pool.want(e.need)
 	case workerRegistered:
 		c.workerRegistered(e, now)
 	case slotsOffered:

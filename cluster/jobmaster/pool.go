@@ -1,6 +1,7 @@
 package jobmaster
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -111,8 +112,9 @@ type pool struct {
 	// that wait for that.
 	flying map[gateway.AttemptID]int
 	held   map[gateway.AttemptID][]*settlement
-	// giveBack is how many slots the resource manager wants back, and from where.
-	giveBack gateway.Need
+	// giveBack is how many slots the resource manager wants back, and from where, once for
+	// the same labels.
+	giveBack []gateway.Need
 	// idleCheck is when an idle slot may have been so for long.
 	idleCheck time.Time
 }
@@ -303,14 +305,34 @@ func (c *core) supersede(s *subtask) {
 	c.deactivate(s)
 }
 
+// want notes how many slots the resource manager wants back, in place of what it wanted of
+// the same labels.
+func (p *pool) want(n gateway.Need) {
+	p.giveBack = slices.DeleteFunc(p.giveBack, func(o gateway.Need) bool { return maps.Equal(o.Requires, n.Requires) })
+	if n.Count = min(n.Count, p.slots()); n.Count > 0 {
+		p.giveBack = append(p.giveBack, n)
+	}
+}
+
+// wanted says whether a slot of the worker is wanted back, and counts it as given.
+func (p *pool) wanted(w *worker) bool {
+	i := slices.IndexFunc(p.giveBack, func(n gateway.Need) bool { return has(w.labels, n.Requires) })
+	if i < 0 {
+		return false
+	}
+	if p.giveBack[i].Count--; p.giveBack[i].Count == 0 {
+		p.giveBack = slices.Delete(p.giveBack, i, i+1)
+	}
+	return true
+}
+
 // giveSlotsBack gives empty slots back that the resource manager wants.
 func (c *core) giveSlotsBack() {
 	for _, w := range c.pool.fleet {
-		for c.pool.giveBack.Count > 0 && has(w.labels, c.pool.giveBack.Requires) && len(w.idle) > 0 && !w.keeps() {
+		for len(w.idle) > 0 && !w.keeps() && c.pool.wanted(w) {
 			last := len(w.idle) - 1
 			w.drop(w.idle[last])
 			w.idle = w.idle[:last]
-			c.pool.giveBack.Count--
 		}
 	}
 }

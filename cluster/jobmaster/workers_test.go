@@ -249,6 +249,35 @@ func TestSlotsAreGivenBackAsAttemptsEnd(t *testing.T) {
 	})
 }
 
+func TestSlotsAreGivenBackToAllWhoWantThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gpu, disk := map[string]string{"gpu": "true"}, map[string]string{"disk": "ssd"}
+		r := begin(t, graph(node("a", 10)), slots(2), second(2), with(func(r *rig) {
+			r.worker.labels, r.cluster.worker("w2").labels = gpu, disk
+		}))
+		r.expect("first", "a/0#1", "a/1#1", "a/2#1", "a/3#1")
+		r.set(func() { r.worker.capacity, r.cluster.worker("w2").capacity = 1, 1 })
+		// The second of the same labels takes the first one's place.
+		for _, n := range []gateway.Need{{Requires: gpu, Count: 2}, {Requires: gpu, Count: 1}, {Requires: disk, Count: 1}} {
+			if err := r.master.GiveBack(t.Context(), n); err != nil {
+				t.Error(err)
+			}
+		}
+		for n := range 4 {
+			r.finish("a", n, 1)
+		}
+		r.expect("in the slots that were kept", "a/4#1", "a/5#1")
+		r.set(func() {
+			for _, w := range r.cluster.workers {
+				if n := len(w.freed); n != 1 {
+					t.Errorf("%d slots of %s were freed, want 1: one is wanted there", n, w.who.ID)
+				}
+			}
+		})
+		r.cancel()
+	})
+}
+
 func TestASubtaskRunsOnlyWhereItsLabelsAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, graph(requiring(node("gpu", 2), "gpu", "true"), node("any", 3)), slots(2), second(1), with(func(r *rig) {
