@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/coordd/coordd/cluster/gateway"
@@ -56,7 +58,7 @@ func (s dispatcherStub) Jobs(ctx context.Context) ([]job.Snapshot, error) {
 			return all, nil
 		}
 		last := page[len(page)-1]
-		request = &gatewaypb.JobsRequest{After: string(last.ID), AfterSubmittedNs: last.SubmittedAt.UnixNano()}
+		request = &gatewaypb.JobsRequest{After: string(last.ID), AfterSubmittedNs: nanos(last.SubmittedAt)}
 	}
 }
 
@@ -103,9 +105,8 @@ func (s dispatcherServer) Jobs(ctx context.Context, p *gatewaypb.JobsRequest) (*
 		return nil, err
 	}
 	reply, size := &gatewaypb.JobsReply{}, 0
-	after := time.Unix(0, p.GetAfterSubmittedNs())
 	for _, snap := range all {
-		if order := snap.SubmittedAt.Compare(after); p.GetAfter() != "" && (order < 0 || order == 0 && string(snap.ID) <= p.GetAfter()) {
+		if order := cmp.Compare(nanos(snap.SubmittedAt), p.GetAfterSubmittedNs()); p.GetAfter() != "" && (order < 0 || order == 0 && string(snap.ID) <= p.GetAfter()) {
 			continue
 		}
 		if size >= pageSize {
@@ -120,6 +121,15 @@ func (s dispatcherServer) Jobs(ctx context.Context, p *gatewaypb.JobsRequest) (*
 		size += len(encoded)
 	}
 	return reply, nil
+}
+
+// nanos returns when a job was submitted, in nanoseconds since 1970. Of one in quarantine
+// that is not known: those come first.
+func nanos(submitted time.Time) int64 {
+	if submitted.IsZero() {
+		return math.MinInt64
+	}
+	return submitted.UnixNano()
 }
 
 func (s dispatcherServer) Job(ctx context.Context, p *gatewaypb.JobRequest) (*gatewaypb.JobSnapshot, error) {
