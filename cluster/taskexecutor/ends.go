@@ -1,6 +1,7 @@
 package taskexecutor
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/coordd/coordd/cluster/gateway"
@@ -145,8 +146,14 @@ func (t *tenant) requeue() {
 
 // reportEnds adds the kept ends to a report, within the limit of a message. First the
 // output gives way. What still does not fit is reported as if it ran: its end follows
-// by AttemptsEnded like that of any attempt.
+// by AttemptsEnded like that of any attempt. The master takes up one attempt of a slot
+// only, so each has another: if need be one that never was, into which it can deploy
+// nothing.
 func (s *state) reportEnds(t *tenant, r *gateway.JobReport) {
+	taken := make(map[gateway.Slot]bool, len(r.Running))
+	for i := range r.Running {
+		taken[r.Running[i].Slot] = true
+	}
 	whole, lean := 0, 0
 	for _, k := range t.kept {
 		whole += k.size()
@@ -161,7 +168,12 @@ func (s *state) reportEnds(t *tenant, r *gateway.JobReport) {
 		bytes += bare(end) + len(end.Output) + len(end.Result)
 		if min(whole, lean) > maxReportBytes && bytes > maxReportBytes {
 			bytes -= len(end.Result)
-			r.Running = append(r.Running, gateway.RunningAttempt{Attempt: id, Slot: k.slot})
+			slot := k.slot
+			if taken[slot] {
+				slot = gateway.Slot(fmt.Sprintf("%s/%s/%d/%d/%d", slot, id.Task, id.Subtask, id.Epoch, id.N))
+			}
+			taken[slot] = true
+			r.Running = append(r.Running, gateway.RunningAttempt{Attempt: id, Slot: slot})
 			continue
 		}
 		r.Ended = append(r.Ended, end)

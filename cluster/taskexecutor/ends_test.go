@@ -326,6 +326,14 @@ func TestReportFitsIntoAMessageAndNamesEveryAttempt(t *testing.T) {
 			if got := len(report.Ended) + len(report.Running); got != all {
 				t.Errorf("%d attempts reported of %d", got, all)
 			}
+			// The master takes up one attempt of a slot, and wants no other.
+			in := make(map[gateway.Slot]gateway.AttemptID)
+			for _, r := range report.Running {
+				if other, twice := in[r.Slot]; twice {
+					t.Fatalf("both %+v and %+v are reported as running in slot %s", other, r.Attempt, r.Slot)
+				}
+				in[r.Slot] = r.Attempt
+			}
 			if len(report.Ended) < c.ended || len(report.Running) < c.running {
 				t.Errorf("%d reported as ended and %d as running, want at least %d and %d",
 					len(report.Ended), len(report.Running), c.ended, c.running)
