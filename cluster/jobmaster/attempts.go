@@ -195,7 +195,7 @@ func (c *core) recorded(ch *change, now time.Time) {
 			s.task.forget()
 			c.release(s.task, now)
 		}
-	case c.running() && s.place == placeNone && !s.finished:
+	case c.running() && s.place == placeNone && !s.finished && s.change == nil: // else a newer failure waits
 		c.delayed.add(s, ch.dueAt)
 	}
 }

@@ -157,3 +157,43 @@ func TestAttemptOfAWorkerThatIsLostWithTheAnswerIsNotShownAsRunning(t *testing.T
 		t.Errorf("the subtask, which waits for its next attempt, is shown as %s, want SCHEDULED", got)
 	}
 }
+
+func TestNextAttemptWaitsForTheRecordOfTheLatestFailure(t *testing.T) {
+	spec := graph(retry(node("a", 1), 5, 0))
+	cfg := Config{
+		Term: term(7), Job: jobstore.Job{ID: "j", Graph: spec}, Recovered: true,
+		HeartbeatTimeout: DefaultHeartbeatTimeout, Failures: DefaultFailures,
+	}
+	c, err := newCore(cfg, newView(cfg.Job, 7), &stats{}, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	register := func(id string, n int) {
+		c.step(workerRegistered{
+			who: gateway.Worker{ID: id}, reply: make(chan answer[gateway.JobReply], 1),
+			has: gateway.JobReport{
+				Slots: []gateway.Slot{gateway.Slot("slot of " + id)},
+				Ended: []gateway.AttemptEnd{failed(attemptOf(6, "a", 0, n))},
+			},
+		}, now)
+	}
+	c.step(begun{}, now)
+	c.step(recordRead{}, now)
+	register("w1", 1) // it was lost, so that there is a second
+	if c.plan(now).write == nil {
+		t.Fatal("the first failure is not recorded")
+	}
+	register("w2", 2)
+	c.step(managerConnected{}, now)
+	c.step(holdersKnown{manager: c.manager.serial}, now)
+	c.step(recordWritten{}, now)
+	next := c.plan(now)
+	if len(next.exchanges) != 0 || next.write == nil {
+		t.Errorf("%d exchanges and write %v while the second failure is not recorded, want the write only", len(next.exchanges), next.write)
+	}
+	c.step(recordWritten{}, now)
+	if next := c.plan(now); len(next.exchanges) != 1 || next.exchanges[0].deploy[0].Attempt != attempt("a", 0, 3) {
+		t.Errorf("told %+v when both failures are recorded, want the third attempt", next.exchanges)
+	}
+}
