@@ -197,3 +197,47 @@ func TestNextAttemptWaitsForTheRecordOfTheLatestFailure(t *testing.T) {
 		t.Errorf("told %+v when both failures are recorded, want the third attempt", next.exchanges)
 	}
 }
+
+func TestPauseOfTheMasterLosesNoWorkerThatAnswersAfterIt(t *testing.T) {
+	const pause = 5 * DefaultHeartbeatTimeout
+	for name, answers := range map[string]bool{"it answers": true, "it does not": false} {
+		t.Run(name, func(t *testing.T) {
+			cfg := Config{
+				Term: term(7), Job: jobstore.Job{ID: "j", Graph: graph(node("a", 1))},
+				HeartbeatTimeout: DefaultHeartbeatTimeout, Failures: DefaultFailures,
+			}
+			c, err := newCore(cfg, newView(cfg.Job, 7), &stats{}, hclog.NewNullLogger())
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := time.Now()
+			c.step(begun{}, now)
+			c.step(workerRegistered{
+				who: gateway.Worker{ID: "w1"}, has: gateway.JobReport{Slots: []gateway.Slot{"s1"}},
+				reply: make(chan answer[gateway.JobReply], 1),
+			}, now)
+			c.step(exchanged{of: c.plan(now).exchanges[0], sent: now}, now)
+			const interval = DefaultHeartbeatTimeout / beatsPerTimeout
+			now = now.Add(interval)
+			if len(c.plan(now).beats) != 1 {
+				t.Fatal("no heartbeat is sent after an interval")
+			}
+			sent := now
+			now = now.Add(pause)
+			c.step(beaten{serial: 1, sent: sent}, now) // it had answered before
+			beats := c.plan(now).beats
+			if len(c.pool.fleet) != 1 || len(beats) != 1 {
+				t.Fatalf("%d workers are known and %d heartbeats sent after the pause, want 1 and 1", len(c.pool.fleet), len(beats))
+			}
+			sent = now
+			now = now.Add(interval)
+			if answers {
+				c.step(beaten{serial: 1, sent: sent}, now)
+			}
+			c.plan(now)
+			if known := len(c.pool.fleet) == 1; known != answers {
+				t.Errorf("an interval after the pause the worker is known: %v, want %v", known, answers)
+			}
+		})
+	}
+}

@@ -296,11 +296,18 @@ func (c *core) answered(w *worker, sent time.Time) {
 	}
 }
 
-// expireWorkers loses the workers that have not answered for too long.
+// expireWorkers loses the workers that have not answered for too long. One whose time was
+// over long ago could not be heard, as this process was paused: it has an interval to
+// answer the next heartbeat.
 func (c *core) expireWorkers(now time.Time) {
+	interval := c.timeout / beatsPerTimeout
 	var silent []*worker
 	for _, w := range c.pool.fleet {
-		if now.Sub(w.heard) >= c.timeout {
+		switch late := now.Sub(w.heard) - c.timeout; {
+		case late < 0:
+		case late >= interval:
+			w.heard = now.Add(interval - c.timeout)
+		default:
 			silent = append(silent, w)
 		}
 	}
