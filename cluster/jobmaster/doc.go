@@ -8,7 +8,7 @@
 // the world: each event is a call, and what follows from those that came together is
 // decided once. An rpc.Connection keeps the job registered at the resource manager, whose
 // heartbeats an rpc.HeartbeatReceiver awaits. Those to workers are the core's own, as each
-// exchange that succeeds stands for one.
+// deployment that succeeds stands for one.
 //
 // # The job
 //

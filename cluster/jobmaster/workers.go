@@ -164,6 +164,10 @@ func (c *core) exchanged(e exchanged, now time.Time) {
 	} else {
 		w.retry, w.troubled = backoff{}, time.Time{}
 		c.answered(w, e.sent)
+		// The worker takes a deployment for a heartbeat, and nothing else that it is told.
+		if next := e.sent.Add(c.timeout / beatsPerTimeout); len(e.of.deploy) > 0 && next.After(w.nextBeat) {
+			w.nextBeat = next
+		}
 	}
 	if e.deployErr != nil || c.pool.bySerial[w.serial] == nil { // or it is lost now, with all that it was told
 		return
@@ -284,15 +288,11 @@ func (c *core) beaten(e beaten, now time.Time) {
 	}
 }
 
-// answered notes that a worker has answered a call. While it is told things, it needs
-// no heartbeats, and takes none for missing.
+// answered notes that a worker has answered a call.
 func (c *core) answered(w *worker, sent time.Time) {
 	w.missed = 0
 	if sent.After(w.heard) {
 		w.heard = sent
-	}
-	if next := sent.Add(c.timeout / beatsPerTimeout); next.After(w.nextBeat) {
-		w.nextBeat = next
 	}
 }
 

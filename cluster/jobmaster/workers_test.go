@@ -110,6 +110,25 @@ func TestHeartbeatsGoToEachWorkerFiveInATimeout(t *testing.T) {
 	})
 }
 
+// A worker takes a deployment for a heartbeat, and nothing else that it is told.
+func TestWorkerThatIsToldToFreeSlotsGetsHeartbeatsAsWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := begin(t, graph(node("a", 31)), slots(31))
+		r.started()
+		for n := range 30 {
+			r.finish("a", n, 1)
+			pass(time.Second)
+		}
+		r.set(func() {
+			if r.worker.beats < 14 || len(r.worker.freed) < 29 {
+				t.Errorf("%d heartbeats in 30 s in which %d slots were freed one by one, want one every 2 s", r.worker.beats, len(r.worker.freed))
+			}
+		})
+		r.finish("a", 30, 1)
+		r.finishes(job.StatusFinished)
+	})
+}
+
 func TestALostWorkerCountsAsEndedWhenTheJobEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, graph(node("a", 1)), with(func(r *rig) { r.worker.stubborn = true }))
