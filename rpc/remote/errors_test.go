@@ -3,9 +3,11 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -103,6 +105,22 @@ func TestLostProcessIsUnreachableThenRefused(t *testing.T) {
 		}
 		if !errors.Is(err, rpc.ErrUnreachable) {
 			t.Fatalf("got %v, want ErrUnreachable until it is refused", err)
+		}
+	}
+}
+
+// Another call may have tried to connect again, and failed, before the first is told that
+// its connection was lost.
+func TestCallThatWasUnderWayIsNotRefused(t *testing.T) {
+	refused := fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
+	k := &link{}
+	k.failed.Store(&refused)
+	for text, want := range map[string]bool{
+		"error reading from server: EOF": false,
+		`connection error: desc = "transport: Error while dialing: ` + refused.Error() + `"`: true,
+	} {
+		if err := k.unreachable(text); errors.Is(err, rpc.ErrRefused) != want || !errors.Is(err, rpc.ErrUnreachable) {
+			t.Errorf("%s: got %v, want ErrUnreachable that is ErrRefused: %v", text, err, want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -126,11 +127,13 @@ func (l *links) close() {
 	}
 }
 
-// unreachable makes an error of why there is no connection.
+// unreachable makes an error of why there is no connection, which is text. Whether that
+// is what failed says shows in it: a call that was under way when the connection was lost
+// has another reason than one for which there was none, and may have had its effect.
 func (k *link) unreachable(text string) error {
 	failed := k.failed.Load()
 	switch {
-	case failed == nil:
+	case failed == nil, !strings.Contains(text, (*failed).Error()):
 		return fmt.Errorf("%w: %s", rpc.ErrUnreachable, text)
 	case errors.Is(*failed, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w: %w: %w", rpc.ErrUnreachable, rpc.ErrRefused, *failed)
